@@ -1,0 +1,208 @@
+//! The words that the CNI plugin and the command line speak to the agent of their node.
+//!
+//! One JSON object a line over a Unix socket that only root may open: a [`Request`], then one [`Reply`];
+//! after `monitor`, one [`Reply::Flow`] a line until the caller hangs up.
+
+use crate::{
+    change::PolicyEntry,
+    id::{ClusterId, EndpointId, Identity},
+    net::{Mac, PodAddresses, RoutingMode},
+    reason::Flow,
+};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::IpAddr};
+
+/// Where the agent listens unless told otherwise.
+pub const SOCKET_PATH: &str = "/run/tombolo/agent.sock";
+/// Where the plugin leaves deletions for an agent that is away.
+pub const DELETE_QUEUE_PATH: &str = "/var/lib/tombolo/cni/deletes";
+
+/// One interface of one container: what CNI calls an attachment.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Attachment {
+    pub container: String,
+    pub interface: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Request {
+    /// Reserves an endpoint and its addresses. Asking again for an attachment that is not yet attached gives the same answer.
+    EndpointCreate {
+        attachment: Attachment,
+        #[serde(default)]
+        netns: String,
+        #[serde(default)]
+        pod: PodName,
+        /// For pods that no Kubernetes gives labels to.
+        #[serde(default)]
+        identity: Option<Identity>,
+    },
+    /// The interface pair is there, still down: attach programs, fill the kernel's tables.
+    EndpointAttach { attachment: Attachment, ifindex: u32, mac: Mac },
+    /// Forgets an endpoint; succeeds when there is none.
+    EndpointDelete { attachment: Attachment },
+    /// Deletes all endpoints but these.
+    EndpointKeep { attachments: Vec<Attachment> },
+    EndpointList,
+    /// Replaces an endpoint's rules until policies come from Kubernetes; an empty list allows everything again.
+    PolicySet { endpoint: EndpointId, entries: Vec<PolicyEntry> },
+    NodeList,
+    AddressList,
+    Status,
+    /// Loads the programs anew and replaces the running ones, each at one instant.
+    ProgramsReplace,
+    Monitor {
+        /// Tell of allowed connections too, not of drops alone.
+        #[serde(default)]
+        allowed: bool,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    Planned(EndpointPlan),
+    Endpoint(Endpoint),
+    Endpoints { endpoints: Vec<Endpoint> },
+    Nodes { nodes: Vec<NodeView> },
+    Addresses { addresses: Vec<AddressView> },
+    Status(Box<Status>),
+    Flow(Flow),
+    /// The reader was too slow, or the kernel's ring was full.
+    Lost { flows: u64 },
+    Done,
+    Error(Failure),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    pub code: FailureCode,
+    /// What went wrong, in one line.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default)]
+    pub hint: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureCode {
+    BadRequest,
+    NotFound,
+    /// The attachment is already attached.
+    Exists,
+    /// The node's range, or the endpoint table, has no room left.
+    Exhausted,
+    /// The agent is not ready; ask again.
+    Unavailable,
+    /// The kernel refused.
+    Kernel,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PodName {
+    #[serde(default)]
+    pub namespace: String,
+    #[serde(default)]
+    pub name: String,
+}
+
+/// All that the plugin needs to make a pod's interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointPlan {
+    pub id: EndpointId,
+    /// Name of the host's end.
+    pub host_interface: String,
+    pub addresses: PodAddresses,
+    /// Next hops of the pod's default routes, answered for by the programs.
+    pub gateways: PodAddresses,
+    pub mtu: u32,
+    /// Ethernet address of the host's end.
+    pub gateway_mac: Mac,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    pub id: EndpointId,
+    pub attachment: Attachment,
+    pub pod: PodName,
+    pub identity: Identity,
+    pub addresses: PodAddresses,
+    pub host_interface: String,
+    pub state: EndpointState,
+    /// 0 until attached.
+    pub ifindex: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
+    pub rules: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EndpointState {
+    /// Addresses are reserved, the interface is not there yet.
+    Reserved,
+    Ready,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeView {
+    pub cluster: String,
+    pub cluster_id: ClusterId,
+    pub name: String,
+    pub addresses: Vec<IpAddr>,
+    pub pod_ranges: Vec<IpNet>,
+    /// The address in use, absent for the node itself and for a node that can't be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<IpAddr>,
+    pub source: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressView {
+    pub prefix: IpNet,
+    pub identity: Identity,
+    /// `local 3`, `host`, `remote cluster2/node1`, `world`, `nowhere`.
+    pub place: String,
+    pub source: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub cluster: String,
+    pub cluster_id: ClusterId,
+    pub node: String,
+    pub routing: RoutingMode,
+    pub pod_ranges: Vec<IpNet>,
+    pub pod_mtu: u32,
+    pub uptime_seconds: u64,
+    /// True when every source of facts has told all it had at start.
+    pub synced: bool,
+    pub endpoints: usize,
+    pub nodes: usize,
+    pub addresses: usize,
+    /// Changes that the kernel refused and that are tried again.
+    pub pending: usize,
+    pub flows: TableUse,
+    /// Free addresses by family.
+    pub free_addresses: BTreeMap<String, u64>,
+    /// Packets dropped since the maps were made, by reason; zeros left out.
+    pub drops: BTreeMap<String, u64>,
+    pub events_lost: u64,
+    /// Devices that packets from other nodes enter by.
+    pub uplinks: Vec<String>,
+    /// What is not as it should be, a sentence each.
+    pub warnings: Vec<String>,
+    /// Records of facts that were refused, by reason.
+    pub rejected: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableUse {
+    pub used: u64,
+    pub size: u64,
+}
