@@ -1,0 +1,22 @@
+//! Kernel parameters under `/proc/sys`.
+//!
+//! Those under `net` belong to the network namespace of the calling thread: go there with `Netns::run`.
+
+use crate::{Error, Result};
+use std::{fs, path::Path};
+
+/// Reads a parameter, such as `net/ipv4/conf/eth0/rp_filter`.
+pub fn get(path: &str) -> Result<String> {
+    let file = Path::new("/proc/sys").join(path);
+    let value = fs::read_to_string(&file).map_err(|error| Error::at("read", &file, error))?;
+    Ok(value.trim_end().to_owned())
+}
+
+/// Writes a parameter; writes nothing if it has that value already, so that a read-only `/proc/sys` is no hindrance.
+pub fn set(path: &str, value: &str) -> Result<()> {
+    if get(path)? == value {
+        return Ok(());
+    }
+    let file = Path::new("/proc/sys").join(path);
+    fs::write(&file, value).map_err(|error| Error::at("write", &file, error))
+}
