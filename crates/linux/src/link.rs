@@ -1,5 +1,15 @@
-//! Links.
-use crate::{Result, netlink::Netlink, netns::Netns};
+//! Network devices: list, make, change, remove.
+
+use crate::{
+    Error, Result,
+    netlink::{
+        Netlink, Task,
+        message::{Attributes, Message, Request, text, u32_at},
+    },
+    netns::Netns,
+};
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
 /// A network device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
@@ -7,73 +17,340 @@ pub struct Link {
     pub name: String,
     pub mac: Option<[u8; 6]>,
     pub mtu: u32,
+    /// Set up by the administrator; says nothing about the carrier.
     pub up: bool,
+    /// Up and with a carrier.
     pub running: bool,
+    /// The driver's name, such as `veth`; physical devices have none.
     pub kind: Option<String>,
     pub master: Option<u32>,
     pub alias: Option<String>,
+    /// The device below or opposite, by its index in its own namespace: a veth's other end.
     pub peer: Option<u32>,
 }
-/// A pair to make.
-#[derive(Default)]
+
+/// A pair of devices to make, each the other's wire.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Veth<'a> {
     pub name: &'a str,
     pub mac: Option<[u8; 6]>,
+    /// Of both ends; 0 is the kernel's default.
     pub mtu: u32,
     pub peer_name: &'a str,
     pub peer_mac: Option<[u8; 6]>,
+    /// Where the other end is born; the same namespace if not told.
     pub peer_netns: Option<&'a Netns>,
 }
+
+/// Size of `struct ifinfomsg`.
+const HEAD: usize = 16;
+/// `IFNAMSIZ` without the terminating zero.
+const NAME_LENGTH_MAX: usize = 15;
+/// From `linux/rtnetlink.h`: leave out counters, which nobody here reads.
+const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
+/// From `linux/veth.h`.
+const VETH_INFO_PEER: u16 = 1;
+
+/// From `linux/if_link.h`.
+mod vxlan {
+    pub const LEARNING: u16 = 7;
+    pub const PORT: u16 = 15;
+    pub const UDP_ZERO_CSUM6_TX: u16 = 19;
+    pub const UDP_ZERO_CSUM6_RX: u16 = 20;
+    pub const COLLECT_METADATA: u16 = 25;
+}
+
+const CREATE: i32 = libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+
 impl Netlink {
+    /// All devices.
     pub fn links(&self) -> Result<Vec<Link>> {
-        todo!()
+        let request = || {
+            let mut request = Request::new(libc::RTM_GETLINK, libc::NLM_F_DUMP, &head(0, 0, 0));
+            request.u32(libc::IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+            request
+        };
+        self.list(
+            Task {
+                operation: "list",
+                subject: &"links",
+            },
+            request,
+            parse,
+        )
     }
-    pub fn link(&self, _name: &str) -> Result<Option<Link>> {
-        todo!()
+
+    /// The device of this name, if there is one.
+    pub fn link(&self, name: &str) -> Result<Option<Link>> {
+        check_name(name)?;
+        self.find(&name, 0, |request| {
+            _ = request.text(libc::IFLA_IFNAME, name)
+        })
     }
-    pub fn link_by_index(&self, _index: u32) -> Result<Option<Link>> {
-        todo!()
+
+    /// The device of this index, if there is one.
+    pub fn link_by_index(&self, index: u32) -> Result<Option<Link>> {
+        self.find(&index, index, |_| {})
     }
-    pub fn create_veth(&self, _veth: &Veth<'_>) -> Result<u32> {
-        todo!()
+
+    /// Makes a pair of devices, both down, and returns the index of the one called `name`.
+    pub fn create_veth(&self, veth: &Veth<'_>) -> Result<u32> {
+        check_name(veth.peer_name)?;
+        self.create(veth.name, "veth", veth.mac, veth.mtu, |data| {
+            data.nest(VETH_INFO_PEER, |peer| {
+                peer.raw(&head(0, 0, 0))
+                    .text(libc::IFLA_IFNAME, veth.peer_name);
+                describe(peer, veth.peer_mac, veth.mtu);
+                if let Some(netns) = veth.peer_netns {
+                    peer.u32(
+                        libc::IFLA_NET_NS_FD,
+                        netns.as_fd().as_raw_fd().cast_unsigned(),
+                    );
+                }
+            });
+        })
     }
-    pub fn create_bridge(&self, _name: &str) -> Result<u32> {
-        todo!()
+
+    /// Makes a bridge, down.
+    pub fn create_bridge(&self, name: &str) -> Result<u32> {
+        self.create(name, "bridge", None, 0, |_| {})
     }
+
+    /// Makes a VXLAN device whose peer and VNI each packet's tunnel metadata tells; learns nothing, takes and sends
+    /// IPv6 without UDP checksum, which the inner packet's own makes needless.
     pub fn create_vxlan_external(
         &self,
-        _name: &str,
-        _port: u16,
-        _mac: [u8; 6],
-        _mtu: u32,
+        name: &str,
+        port: u16,
+        mac: [u8; 6],
+        mtu: u32,
     ) -> Result<u32> {
-        todo!()
+        self.create(name, "vxlan", Some(mac), mtu, |data| {
+            data.u8(vxlan::COLLECT_METADATA, 1)
+                .u8(vxlan::LEARNING, 0)
+                .u8(vxlan::UDP_ZERO_CSUM6_TX, 1)
+                .u8(vxlan::UDP_ZERO_CSUM6_RX, 1)
+                .attribute(vxlan::PORT, &port.to_be_bytes());
+        })
     }
-    pub fn set_up(&self, _index: u32) -> Result<()> {
-        todo!()
+
+    /// Sets the device up.
+    pub fn set_up(&self, index: u32) -> Result<()> {
+        let up = libc::IFF_UP as u32;
+        self.change_link(
+            "set up",
+            index,
+            Request::new(libc::RTM_NEWLINK, libc::NLM_F_ACK, &head(index, up, up)),
+        )
     }
-    pub fn set_down(&self, _index: u32) -> Result<()> {
-        todo!()
+
+    /// Sets the device down.
+    pub fn set_down(&self, index: u32) -> Result<()> {
+        let up = libc::IFF_UP as u32;
+        self.change_link(
+            "set down",
+            index,
+            Request::new(libc::RTM_NEWLINK, libc::NLM_F_ACK, &head(index, 0, up)),
+        )
     }
-    pub fn set_mtu(&self, _index: u32, _mtu: u32) -> Result<()> {
-        todo!()
+
+    /// Sets the largest packet the device takes.
+    pub fn set_mtu(&self, index: u32, mtu: u32) -> Result<()> {
+        self.set("set the MTU of", index, |request| {
+            _ = request.u32(libc::IFLA_MTU, mtu)
+        })
     }
-    pub fn set_mac(&self, _index: u32, _mac: [u8; 6]) -> Result<()> {
-        todo!()
+
+    /// Sets the device's Ethernet address.
+    pub fn set_mac(&self, index: u32, mac: [u8; 6]) -> Result<()> {
+        self.set("set the address of", index, |request| {
+            _ = request.attribute(libc::IFLA_ADDRESS, &mac)
+        })
     }
-    pub fn set_name(&self, _index: u32, _name: &str) -> Result<()> {
-        todo!()
+
+    /// Renames the device.
+    pub fn set_name(&self, index: u32, name: &str) -> Result<()> {
+        check_name(name)?;
+        self.set("rename", index, |request| {
+            _ = request.text(libc::IFLA_IFNAME, name)
+        })
     }
-    pub fn set_master(&self, _index: u32, _master: Option<u32>) -> Result<()> {
-        todo!()
+
+    /// Makes the device a port of a bridge, or of none.
+    pub fn set_master(&self, index: u32, master: Option<u32>) -> Result<()> {
+        self.set("set the master of", index, |request| {
+            _ = request.u32(libc::IFLA_MASTER, master.unwrap_or(0))
+        })
     }
-    pub fn set_alias(&self, _index: u32, _alias: &str) -> Result<()> {
-        todo!()
+
+    /// Gives the device a free text by which its maker knows it again; an empty one takes it away.
+    pub fn set_alias(&self, index: u32, alias: &str) -> Result<()> {
+        self.set("set the alias of", index, |request| {
+            _ = request.attribute(libc::IFLA_IFALIAS, alias.as_bytes())
+        })
     }
-    pub fn set_netns(&self, _index: u32, _netns: &Netns) -> Result<()> {
-        todo!()
+
+    /// Moves the device to another namespace, where it is down.
+    pub fn set_netns(&self, index: u32, netns: &Netns) -> Result<()> {
+        let fd = netns.as_fd().as_raw_fd().cast_unsigned();
+        self.set("move", index, |request| {
+            _ = request.u32(libc::IFLA_NET_NS_FD, fd)
+        })
     }
-    pub fn delete_link(&self, _index: u32) -> Result<()> {
-        todo!()
+
+    /// Removes the device, and a veth's other end with it. No such device is fine.
+    pub fn delete_link(&self, index: u32) -> Result<()> {
+        let request = Request::new(libc::RTM_DELLINK, libc::NLM_F_ACK, &head(index, 0, 0));
+        match self.change_link("delete", index, request) {
+            Err(error) if error.errno() == Some(libc::ENODEV) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn find(
+        &self,
+        subject: &dyn std::fmt::Display,
+        index: u32,
+        select: impl FnOnce(&mut Request),
+    ) -> Result<Option<Link>> {
+        let mut request = Request::new(libc::RTM_GETLINK, libc::NLM_F_ACK, &head(index, 0, 0));
+        request.u32(libc::IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+        select(&mut request);
+        let mut found = None;
+        let subject = &format_args!("link {subject}");
+        match self.ask(
+            Task {
+                operation: "find",
+                subject,
+            },
+            request,
+            |message| found = parse(message),
+        ) {
+            Ok(()) => Ok(found),
+            Err(error) if error.errno() == Some(libc::ENODEV) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn create(
+        &self,
+        name: &str,
+        kind: &str,
+        mac: Option<[u8; 6]>,
+        mtu: u32,
+        data: impl FnOnce(&mut Request),
+    ) -> Result<u32> {
+        check_name(name)?;
+        let mut request = Request::new(libc::RTM_NEWLINK, CREATE, &head(0, 0, 0));
+        request.text(libc::IFLA_IFNAME, name);
+        describe(&mut request, mac, mtu);
+        request.nest(libc::IFLA_LINKINFO, |info| {
+            info.text(libc::IFLA_INFO_KIND, kind)
+                .nest(libc::IFLA_INFO_DATA, data);
+        });
+        let task = Task {
+            operation: "create",
+            subject: &format_args!("{kind} link {name}"),
+        };
+        self.change(task, request)?;
+        let link = self.link(name)?;
+        link.map(|link| link.index).ok_or_else(|| {
+            Error::system(
+                "find",
+                format!("{kind} link {name} just created"),
+                std::io::Error::from_raw_os_error(libc::ENODEV),
+            )
+        })
+    }
+
+    fn set(
+        &self,
+        operation: &'static str,
+        index: u32,
+        fill: impl FnOnce(&mut Request),
+    ) -> Result<()> {
+        let mut request = Request::new(libc::RTM_NEWLINK, libc::NLM_F_ACK, &head(index, 0, 0));
+        fill(&mut request);
+        self.change_link(operation, index, request)
+    }
+
+    fn change_link(&self, operation: &'static str, index: u32, request: Request) -> Result<()> {
+        self.change(
+            Task {
+                operation,
+                subject: &format_args!("link {index}"),
+            },
+            request,
+        )
     }
 }
+
+fn describe(request: &mut Request, mac: Option<[u8; 6]>, mtu: u32) {
+    if let Some(mac) = mac {
+        request.attribute(libc::IFLA_ADDRESS, &mac);
+    }
+    if mtu != 0 {
+        request.u32(libc::IFLA_MTU, mtu);
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let bad = name.is_empty() || name.len() > NAME_LENGTH_MAX || name == "." || name == "..";
+    if bad || name.contains(|c: char| c == '/' || c == ':' || c == '\0' || c.is_whitespace()) {
+        return Err(Error::Name {
+            what: "link",
+            name: name.to_owned(),
+            length_max: NAME_LENGTH_MAX,
+        });
+    }
+    Ok(())
+}
+
+/// `struct ifinfomsg`.
+fn head(index: u32, flags: u32, change: u32) -> [u8; HEAD] {
+    let mut head = [0; HEAD];
+    head[4..8].copy_from_slice(&index.to_ne_bytes());
+    head[8..12].copy_from_slice(&flags.to_ne_bytes());
+    head[12..16].copy_from_slice(&change.to_ne_bytes());
+    head
+}
+
+fn parse(message: Message<'_>) -> Option<Link> {
+    if message.kind != libc::RTM_NEWLINK {
+        return None;
+    }
+    let flags = u32_at(message.payload, 8)?.cast_signed();
+    let mut link = Link {
+        index: u32_at(message.payload, 4)?,
+        name: String::new(),
+        mac: None,
+        mtu: 0,
+        up: flags & libc::IFF_UP != 0,
+        running: flags & libc::IFF_RUNNING != 0,
+        kind: None,
+        master: None,
+        alias: None,
+        peer: None,
+    };
+    for (kind, value) in message.attributes(HEAD) {
+        match kind {
+            libc::IFLA_IFNAME => link.name = text(value),
+            libc::IFLA_ADDRESS => link.mac = value.try_into().ok(),
+            libc::IFLA_MTU => link.mtu = u32_at(value, 0)?,
+            libc::IFLA_MASTER => link.master = u32_at(value, 0),
+            libc::IFLA_IFALIAS => link.alias = Some(text(value)),
+            // A veth whose other end is gone or hidden says 0.
+            libc::IFLA_LINK => link.peer = u32_at(value, 0).filter(|peer| *peer != 0),
+            libc::IFLA_LINKINFO => {
+                link.kind = Attributes(value)
+                    .find(|(kind, _)| *kind == libc::IFLA_INFO_KIND)
+                    .map(|(_, value)| text(value));
+            }
+            _ => {}
+        }
+    }
+    Some(link)
+}
+
+#[cfg(test)]
+mod tests;
