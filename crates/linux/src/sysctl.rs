@@ -20,3 +20,6 @@ pub fn set(path: &str, value: &str) -> Result<()> {
     let file = Path::new("/proc/sys").join(path);
     fs::write(&file, value).map_err(|error| Error::at("write", &file, error))
 }
+
+#[cfg(test)]
+mod tests;
