@@ -15,7 +15,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 /// Where the agent listens unless told otherwise.
 pub const SOCKET_PATH: &str = "/run/tombolo/agent.sock";
-/// Where the plugin leaves deletions for an agent that is away.
+/// Where the plugin leaves deletions for an agent that is away: a file for each, an [`Attachment`] as JSON.
+/// Names that begin with a dot are drafts. The agent reads the folder when it listens already, so that none is missed.
 pub const DELETE_QUEUE_PATH: &str = "/var/lib/tombolo/cni/deletes";
 
 /// One interface of one container: what CNI calls an attachment.
