@@ -118,7 +118,12 @@ impl Socket {
         let mut ending = Ending { interrupted: false };
         let mut buffer = vec![0; BUFFER];
         loop {
-            let read = self.receive(&mut buffer)?;
+            let read = match self.receive(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+                }
+                result => result?,
+            };
             for message in Messages(&buffer[..read]) {
                 // Left over from a conversation that ended early.
                 if message.sequence.wrapping_sub(first) > last.wrapping_sub(first) {
