@@ -1,4 +1,4 @@
-use super::*;
+use super::{create::vxlan, *};
 use crate::testing::Scratch;
 use std::collections::BTreeMap;
 
