@@ -22,6 +22,10 @@ const DISTRIBUTION_COMPILERS: [&str; 2] = ["/usr/bin/rustc", "/usr/local/bin/rus
 /// Names the toolchain to the second run of this script, whose environment the first one has prepared.
 const PREPARED: &str = "TOMBOLO_BPF_PREPARED";
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the input of a build script is its environment"
+)]
 fn main() -> anyhow::Result<()> {
     if let Ok(toolchain) = env::var(PREPARED) {
         return compile(&toolchain);

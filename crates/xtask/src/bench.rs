@@ -1,0 +1,22 @@
+//! Benchmarks that compare: every side is measured in every round, and each round has its own ratios.
+//!
+//! The machine's mood changes from minute to minute; ratios within a round mostly do not.
+
+mod datapath;
+mod load;
+mod report;
+mod topology;
+
+use clap::Subcommand;
+
+#[derive(Subcommand)]
+pub enum Subject {
+    /// Packets from pod to pod across clusters, against what the kernel does by itself
+    Datapath(datapath::Options),
+}
+
+pub fn run(subject: &Subject) -> anyhow::Result<()> {
+    match subject {
+        Subject::Datapath(options) => datapath::run(options),
+    }
+}

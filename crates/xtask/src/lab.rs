@@ -1,0 +1,57 @@
+//! The README's first command: a network of two clusters on this machine, seen working.
+//!
+//! Everything it shows comes from `tombolo lab`; here it is only built and called for each routing mode in turn.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::process::{binaries, cargo, privileged, run as execute};
+use crate::setup;
+
+#[derive(Args)]
+pub struct Options {
+    /// Leave the last network running, to look around in
+    #[arg(long)]
+    keep: bool,
+}
+
+const MODES: [&str; 2] = ["tunnel", "native"];
+
+pub fn run(options: &Options) -> Result<()> {
+    setup::run(setup::Extent::Running)?;
+    build()?;
+    let mut failed = Vec::new();
+    for (index, mode) in MODES.iter().enumerate() {
+        let mut up = tombolo(&["lab", "up", "--bare", "--clusters", "2", "--nodes", "2"])?;
+        execute(up.args(["--routing-mode", mode]))?;
+        if execute(&mut tombolo(&["lab", "check"])?).is_err() {
+            failed.push(*mode);
+        }
+        let is_last = index + 1 == MODES.len();
+        if !(options.keep && is_last) {
+            execute(&mut tombolo(&["lab", "down"])?)?;
+        }
+    }
+    if !failed.is_empty() {
+        bail!(
+            "not everything is as it should be in routing mode {}",
+            failed.join(" and ")
+        );
+    }
+    Ok(())
+}
+
+/// Builds what a lab runs: the program and the CNI plugin, optimised.
+pub fn build() -> Result<()> {
+    let packages = ["--package", "tombolo-cli", "--package", "tombolo-cni"];
+    execute(cargo(&["build", "--locked", "--release", "--bins"]).args(packages))
+}
+
+/// The program as built, with the rights a lab needs.
+pub fn tombolo(arguments: &[&str]) -> Result<Command> {
+    let mut command = privileged(binaries("release").join("tombolo"))?;
+    command.args(arguments);
+    Ok(command)
+}
