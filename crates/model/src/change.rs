@@ -11,7 +11,8 @@ use std::net::IpAddr;
 /// One step from what the kernel holds to what it should hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A node that packets can be sent to or come from. Its slot is never given to another node while an address refers to it.
+    /// A node that packets can be sent to or come from. A slot leads to one underlay address from its first `NodeSet` to its
+    /// `NodeGone`, no two lead to the same, and none goes while an address refers to it.
     NodeSet(NodeSlot, NodePath),
     NodeGone(NodeSlot),
     /// Who and where an address or a range of addresses is.

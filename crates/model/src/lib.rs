@@ -3,8 +3,25 @@
 //! Deliberately without I/O, clock, async or globals: facts and the time are handed in, changes are handed out.
 
 pub mod change;
+pub mod config;
+pub mod drive;
+pub mod endpoint;
 pub mod event;
+pub mod fact;
 pub mod id;
+mod ipcache;
+mod ledger;
 pub mod local;
 pub mod net;
+mod node;
+pub mod policy;
+pub mod pool;
 pub mod reason;
+pub mod refusal;
+pub mod tables;
+pub mod world;
+
+#[cfg(test)]
+mod random;
+
+pub use world::World;

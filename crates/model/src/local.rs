@@ -41,14 +41,25 @@ pub enum Request {
         identity: Option<Identity>,
     },
     /// The interface pair is there, still down: attach programs, fill the kernel's tables.
-    EndpointAttach { attachment: Attachment, ifindex: u32, mac: Mac },
+    EndpointAttach {
+        attachment: Attachment,
+        ifindex: u32,
+        mac: Mac,
+    },
     /// Forgets an endpoint; succeeds when there is none.
-    EndpointDelete { attachment: Attachment },
+    EndpointDelete {
+        attachment: Attachment,
+    },
     /// Deletes all endpoints but these.
-    EndpointKeep { attachments: Vec<Attachment> },
+    EndpointKeep {
+        attachments: Vec<Attachment>,
+    },
     EndpointList,
     /// Replaces an endpoint's rules until policies come from Kubernetes; an empty list allows everything again.
-    PolicySet { endpoint: EndpointId, entries: Vec<PolicyEntry> },
+    PolicySet {
+        endpoint: EndpointId,
+        entries: Vec<PolicyEntry>,
+    },
     NodeList,
     AddressList,
     Status,
@@ -66,13 +77,21 @@ pub enum Request {
 pub enum Reply {
     Planned(EndpointPlan),
     Endpoint(Endpoint),
-    Endpoints { endpoints: Vec<Endpoint> },
-    Nodes { nodes: Vec<NodeView> },
-    Addresses { addresses: Vec<AddressView> },
+    Endpoints {
+        endpoints: Vec<Endpoint>,
+    },
+    Nodes {
+        nodes: Vec<NodeView>,
+    },
+    Addresses {
+        addresses: Vec<AddressView>,
+    },
     Status(Box<Status>),
     Flow(Flow),
     /// The reader was too slow, or the kernel's ring was full.
-    Lost { flows: u64 },
+    Lost {
+        flows: u64,
+    },
     Done,
     Error(Failure),
 }

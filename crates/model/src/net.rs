@@ -1,10 +1,16 @@
 //! Addresses of pods and nodes.
 
 use serde::{Deserialize, Serialize};
-use std::{fmt, net::{Ipv4Addr, Ipv6Addr}, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
 /// How packets reach the pods of another node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum RoutingMode {
     /// Wrapped in VXLAN, the sender's identity in the VNI.
@@ -32,6 +38,22 @@ pub struct PodAddresses {
     pub v6: Option<Ipv6Addr>,
 }
 
+impl PodAddresses {
+    pub fn insert(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(v4) => self.v4 = Some(v4),
+            IpAddr::V6(v6) => self.v6 = Some(v6),
+        }
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = IpAddr> {
+        self.v4
+            .map(IpAddr::V4)
+            .into_iter()
+            .chain(self.v6.map(IpAddr::V6))
+    }
+}
+
 /// An Ethernet address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Mac(pub [u8; 6]);
@@ -56,10 +78,17 @@ impl FromStr for Mac {
         let mut bytes = [0; 6];
         let mut parts = text.split(':');
         for byte in &mut bytes {
-            let part = parts.next().filter(|part| part.len() == 2).ok_or(ParseMacError)?;
+            let part = parts
+                .next()
+                .filter(|part| part.len() == 2)
+                .ok_or(ParseMacError)?;
             *byte = u8::from_str_radix(part, 16).map_err(|_| ParseMacError)?;
         }
-        if parts.next().is_some() { Err(ParseMacError) } else { Ok(Mac(bytes)) }
+        if parts.next().is_some() {
+            Err(ParseMacError)
+        } else {
+            Ok(Mac(bytes))
+        }
     }
 }
 
@@ -76,6 +105,8 @@ impl Serialize for Mac {
 
 impl<'de> Deserialize<'de> for Mac {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Mac, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }

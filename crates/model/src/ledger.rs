@@ -1,0 +1,448 @@
+//! What the kernel holds, what it does not hold yet, and in which order it is told.
+//!
+//! Nothing is queued as a change: a key is noted, and the change is worked out when its turn comes, from what is
+//! wanted then. Within one round:
+//!
+//! ```text
+//!  rules ─► nodes set ─► endpoints set ─► addresses set ─► addresses gone ─► routes ─► endpoints gone ─► nodes gone
+//!                                         longest prefix first, both
+//! ```
+
+use crate::{
+    change::{Change, EndpointPath, NodePath, Place, PolicyEntry, Reach},
+    id::{EndpointId, NodeSlot},
+    tables::Tables,
+};
+use ipnet::IpNet;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
+
+const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// One row of one of the kernel's tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Key {
+    Policy(EndpointId),
+    Endpoint(EndpointId),
+    Node(NodeSlot),
+    Address(IpNet),
+    Route(IpNet),
+}
+
+/// What should be held.
+pub(crate) trait Wanted {
+    fn node(&self, slot: NodeSlot) -> Option<NodePath>;
+    fn address(&self, prefix: &IpNet) -> Option<Reach>;
+    fn endpoint(&self, id: EndpointId) -> Option<EndpointPath>;
+    fn policy(&self, id: EndpointId) -> Option<Vec<PolicyEntry>>;
+    fn route(&self, prefix: &IpNet) -> bool;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Policy,
+    NodeSet,
+    EndpointSet,
+    AddressSet,
+    AddressGone,
+    Route,
+    EndpointGone,
+    NodeGone,
+}
+
+type Turn = (Phase, Reverse<u8>, Key);
+
+/// What a change waits for; it is looked at again when that has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Gate {
+    NodeHeld(NodeSlot),
+    PolicyHeld(EndpointId),
+    SlotUnused(NodeSlot),
+    /// Every source has told all it has.
+    Synced,
+}
+
+struct Backoff {
+    attempts: u32,
+    /// Absent while it is being tried again.
+    due: Option<Duration>,
+}
+
+#[derive(Default)]
+pub(crate) struct Ledger {
+    held: Tables,
+    /// How many held addresses refer to a slot.
+    slot_uses: BTreeMap<NodeSlot, usize>,
+    slot_by_address: BTreeMap<IpAddr, NodeSlot>,
+    /// Held since before the start, and no source has spoken of it yet.
+    recovered: BTreeSet<Key>,
+    synced: bool,
+    touched: BTreeSet<Key>,
+    turns: BTreeSet<Turn>,
+    waits: BTreeMap<Key, Gate>,
+    waiting: BTreeSet<(Gate, Key)>,
+    failed: BTreeMap<Key, Backoff>,
+}
+
+impl Ledger {
+    /// Starts from what the kernel holds. Nothing of it is taken away before `set_synced`.
+    pub(crate) fn recover(&mut self, tables: Tables) {
+        self.take_over(tables);
+        self.recovered = self.keys_held().collect();
+    }
+
+    /// Believes what was read from the kernel rather than what was told to it.
+    pub(crate) fn take_over(&mut self, tables: Tables) {
+        self.touched.extend(self.keys_held().collect::<Vec<_>>());
+        self.held = tables;
+        self.touched.extend(self.keys_held().collect::<Vec<_>>());
+        self.slot_uses.clear();
+        let slots: Vec<NodeSlot> = self.held.addresses.values().filter_map(slot_of).collect();
+        slots.into_iter().for_each(|slot| self.use_slot(slot));
+        self.slot_by_address = self
+            .held
+            .nodes
+            .iter()
+            .map(|(slot, path)| (path.address, *slot))
+            .collect();
+    }
+
+    fn keys_held(&self) -> impl Iterator<Item = Key> {
+        let Tables {
+            nodes,
+            addresses,
+            endpoints,
+            policies,
+            routes,
+        } = &self.held;
+        let endpoints = endpoints
+            .keys()
+            .chain(policies.keys())
+            .flat_map(|id| [Key::Endpoint(*id), Key::Policy(*id)]);
+        let addresses = addresses.keys().map(|prefix| Key::Address(*prefix));
+        endpoints
+            .chain(addresses)
+            .chain(nodes.keys().map(|slot| Key::Node(*slot)))
+            .chain(routes.iter().map(|prefix| Key::Route(*prefix)))
+    }
+
+    /// From now on what is held and not wanted goes.
+    pub(crate) fn set_synced(&mut self) {
+        self.synced = true;
+        self.recovered.clear();
+        self.release(Gate::Synced);
+    }
+
+    pub(crate) fn held(&self) -> &Tables {
+        &self.held
+    }
+
+    pub(crate) fn holds_slot(&self, slot: NodeSlot) -> bool {
+        self.held.nodes.contains_key(&slot)
+            || self.slot_uses.contains_key(&slot)
+            || self.failed.contains_key(&Key::Node(slot))
+    }
+
+    pub(crate) fn holds_endpoint(&self, id: EndpointId) -> bool {
+        let keys = [Key::Endpoint(id), Key::Policy(id)];
+        self.held.endpoints.contains_key(&id)
+            || self.held.policies.contains_key(&id)
+            || keys.iter().any(|key| self.failed.contains_key(key))
+    }
+
+    /// The slot that leads to an underlay address: a node that comes back gets its own again.
+    pub(crate) fn slot_leading_to(&self, address: IpAddr) -> Option<NodeSlot> {
+        self.slot_by_address.get(&address).copied()
+    }
+
+    pub(crate) fn pending(&self) -> usize {
+        self.touched.len() + self.turns.len() + self.waiting.len() + self.resting().count()
+    }
+
+    fn resting(&self) -> impl Iterator<Item = (&Key, Duration)> {
+        self.failed
+            .iter()
+            .filter_map(|(key, backoff)| Some((key, backoff.due?)))
+    }
+
+    /// Something that this row depends on has changed.
+    pub(crate) fn touch(&mut self, key: Key) {
+        self.touched.insert(key);
+    }
+
+    /// As `touch`, for something that somebody is waiting for: does not wait until a former failure is tried again.
+    pub(crate) fn touch_now(&mut self, key: Key) {
+        if let Some(backoff) = self.failed.get_mut(&key) {
+            backoff.due = None;
+        }
+        self.touched.insert(key);
+    }
+
+    /// The next change, which stays the next until `applied` or `refused` is told of it.
+    pub(crate) fn next(&mut self, wanted: &impl Wanted) -> Option<Change> {
+        while let Some(key) = self.touched.pop_first() {
+            if let Some(gate) = self.waits.remove(&key) {
+                self.waiting.remove(&(gate, key));
+            }
+            if self
+                .failed
+                .get(&key)
+                .is_none_or(|backoff| backoff.due.is_none())
+            {
+                let change = self.difference(key, wanted);
+                self.note(key, change.as_ref());
+            }
+        }
+        while let Some(turn) = self.turns.first().copied() {
+            let key = turn.2;
+            let change = self.difference(key, wanted);
+            match change {
+                Some(change) if turn_of(&change) == turn => {
+                    let Some(gate) = self.gate(key, &change, wanted) else {
+                        return Some(change);
+                    };
+                    self.turns.remove(&turn);
+                    self.waits.insert(key, gate);
+                    self.waiting.insert((gate, key));
+                }
+                // Another change than the one that was noted has another turn.
+                other => {
+                    self.turns.remove(&turn);
+                    self.note(key, other.as_ref());
+                }
+            }
+        }
+        None
+    }
+
+    fn note(&mut self, key: Key, change: Option<&Change>) {
+        if let Some(change) = change {
+            self.turns.insert(turn_of(change));
+            return;
+        }
+        self.recovered.remove(&key);
+        // Rules that the kernel may hold in part go with their endpoint.
+        if !matches!(key, Key::Policy(_)) {
+            self.failed.remove(&key);
+        }
+    }
+
+    pub(crate) fn applied(&mut self, change: &Change) {
+        let key = key_of(change);
+        match change {
+            Change::AddressSet(prefix, _) | Change::AddressGone(prefix) => {
+                let former = self.held.addresses.get(prefix).and_then(slot_of);
+                self.held.apply(change);
+                if let Some(slot) = self.held.addresses.get(prefix).and_then(slot_of) {
+                    self.use_slot(slot);
+                }
+                if let Some(slot) = former {
+                    self.unuse_slot(slot);
+                }
+            }
+            Change::NodeSet(slot, _) | Change::NodeGone(slot) => {
+                let former = self.held.nodes.get(slot).map(|path| path.address);
+                if let Some(address) =
+                    former.filter(|address| self.slot_by_address.get(address) == Some(slot))
+                {
+                    self.slot_by_address.remove(&address);
+                }
+                self.held.apply(change);
+                if let Change::NodeSet(slot, path) = change {
+                    self.slot_by_address.insert(path.address, *slot);
+                    self.release(Gate::NodeHeld(*slot));
+                }
+            }
+            _ => self.held.apply(change),
+        }
+        if let Change::PolicySet(id, _) = change {
+            self.release(Gate::PolicyHeld(*id));
+        }
+        if let Change::EndpointGone(id) = change {
+            self.failed.remove(&Key::Policy(*id));
+        }
+        self.turns.remove(&turn_of(change));
+        self.failed.remove(&key);
+        self.recovered.remove(&key);
+    }
+
+    /// The kernel did not take it: it is tried again later, and meanwhile the row may hold the old, the new or nothing.
+    pub(crate) fn refused(&mut self, change: &Change, now: Duration) {
+        let key = key_of(change);
+        self.turns.remove(&turn_of(change));
+        let backoff = self.failed.entry(key).or_insert(Backoff {
+            attempts: 0,
+            due: None,
+        });
+        let wait = BACKOFF_FIRST
+            .saturating_mul(1 << backoff.attempts.min(6))
+            .min(BACKOFF_MAX);
+        backoff.attempts += 1;
+        backoff.due = Some(now + wait);
+    }
+
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.resting().map(|(_, due)| due).min()
+    }
+
+    pub(crate) fn wake(&mut self, now: Duration) {
+        for (key, backoff) in &mut self.failed {
+            if backoff.due.is_some_and(|due| due <= now) {
+                backoff.due = None;
+                self.touched.insert(*key);
+            }
+        }
+    }
+
+    fn difference(&self, key: Key, wanted: &impl Wanted) -> Option<Change> {
+        let uncertain = self.failed.contains_key(&key);
+        match key {
+            Key::Policy(id) => match wanted.policy(id) {
+                Some(entries) if uncertain || self.held.policies.get(&id) != Some(&entries) => {
+                    Some(Change::PolicySet(id, entries))
+                }
+                _ => None,
+            },
+            Key::Endpoint(id) => match (wanted.endpoint(id), self.held.endpoints.get(&id)) {
+                (Some(path), held) if uncertain || held != Some(&path) => {
+                    Some(Change::EndpointSet(id, path))
+                }
+                (None, _) if self.holds_endpoint(id) => Some(Change::EndpointGone(id)),
+                _ => None,
+            },
+            Key::Node(slot) => match (wanted.node(slot), self.held.nodes.get(&slot)) {
+                (Some(path), held) if uncertain || held != Some(&path) => {
+                    Some(Change::NodeSet(slot, path))
+                }
+                (None, held) if uncertain || held.is_some() => Some(Change::NodeGone(slot)),
+                _ => None,
+            },
+            Key::Address(prefix) => {
+                match (wanted.address(&prefix), self.held.addresses.get(&prefix)) {
+                    (Some(reach), held) if uncertain || held != Some(&reach) => {
+                        Some(Change::AddressSet(prefix, reach))
+                    }
+                    (None, held) if uncertain || held.is_some() => {
+                        Some(Change::AddressGone(prefix))
+                    }
+                    _ => None,
+                }
+            }
+            Key::Route(prefix) => match (wanted.route(&prefix), self.held.routes.contains(&prefix))
+            {
+                (true, held) if uncertain || !held => Some(Change::RouteSet(prefix)),
+                (false, held) if uncertain || held => Some(Change::RouteGone(prefix)),
+                _ => None,
+            },
+        }
+    }
+
+    fn gate(&self, key: Key, change: &Change, wanted: &impl Wanted) -> Option<Gate> {
+        match change {
+            Change::AddressSet(
+                _,
+                Reach {
+                    place: Place::Remote(slot),
+                    ..
+                },
+            ) if !self.held.nodes.contains_key(slot) => Some(Gate::NodeHeld(*slot)),
+            Change::AddressSet(
+                prefix,
+                Reach {
+                    place: Place::Nowhere,
+                    ..
+                },
+            ) => {
+                let reached = self.held.addresses.get(prefix).and_then(slot_of).is_some();
+                (reached && self.spared(key)).then_some(Gate::Synced)
+            }
+            Change::EndpointSet(id, _)
+                if self.held.policies.get(id) != wanted.policy(*id).as_ref() =>
+            {
+                Some(Gate::PolicyHeld(*id))
+            }
+            Change::AddressGone(prefix) => {
+                let local = matches!(
+                    self.held.addresses.get(prefix),
+                    Some(Reach {
+                        place: Place::Local(_),
+                        ..
+                    })
+                );
+                (!local && self.spared(key)).then_some(Gate::Synced)
+            }
+            Change::RouteGone(_) => self.spared(key).then_some(Gate::Synced),
+            Change::NodeGone(slot) if self.slot_uses.contains_key(slot) => {
+                Some(Gate::SlotUnused(*slot))
+            }
+            Change::NodeGone(_) => self.spared(key).then_some(Gate::Synced),
+            _ => None,
+        }
+    }
+
+    fn spared(&self, key: Key) -> bool {
+        !self.synced && self.recovered.contains(&key)
+    }
+
+    fn release(&mut self, gate: Gate) {
+        let first = (gate, Key::Policy(EndpointId(0)));
+        let keys = self
+            .waiting
+            .range(first..)
+            .take_while(|(other, _)| *other == gate)
+            .map(|(_, key)| *key);
+        self.touched.extend(keys);
+    }
+
+    fn use_slot(&mut self, slot: NodeSlot) {
+        *self.slot_uses.entry(slot).or_default() += 1;
+    }
+
+    fn unuse_slot(&mut self, slot: NodeSlot) {
+        let uses = self
+            .slot_uses
+            .get_mut(&slot)
+            .expect("a slot that an address refers to is counted");
+        *uses -= 1;
+        if *uses == 0 {
+            self.slot_uses.remove(&slot);
+            self.release(Gate::SlotUnused(slot));
+        }
+    }
+}
+
+pub(crate) fn slot_of(reach: &Reach) -> Option<NodeSlot> {
+    match reach.place {
+        Place::Remote(slot) => Some(slot),
+        _ => None,
+    }
+}
+
+fn key_of(change: &Change) -> Key {
+    match change {
+        Change::NodeSet(slot, _) | Change::NodeGone(slot) => Key::Node(*slot),
+        Change::AddressSet(prefix, _) | Change::AddressGone(prefix) => Key::Address(*prefix),
+        Change::EndpointSet(id, _) | Change::EndpointGone(id) => Key::Endpoint(*id),
+        Change::PolicySet(id, _) => Key::Policy(*id),
+        Change::RouteSet(prefix) | Change::RouteGone(prefix) => Key::Route(*prefix),
+    }
+}
+
+fn turn_of(change: &Change) -> Turn {
+    let (phase, length) = match change {
+        Change::PolicySet(..) => (Phase::Policy, 0),
+        Change::NodeSet(..) => (Phase::NodeSet, 0),
+        Change::EndpointSet(..) => (Phase::EndpointSet, 0),
+        Change::AddressSet(prefix, _) => (Phase::AddressSet, prefix.prefix_len()),
+        Change::AddressGone(prefix) => (Phase::AddressGone, prefix.prefix_len()),
+        Change::RouteSet(_) | Change::RouteGone(_) => (Phase::Route, 0),
+        Change::EndpointGone(_) => (Phase::EndpointGone, 0),
+        Change::NodeGone(_) => (Phase::NodeGone, 0),
+    };
+    (phase, Reverse(length), key_of(change))
+}

@@ -1,0 +1,54 @@
+//! The contents of the kernel's tables as a value: what is held, or what should be.
+
+use crate::{
+    change::{Change, EndpointPath, NodePath, PolicyEntry, Reach},
+    id::{EndpointId, NodeSlot},
+};
+use ipnet::IpNet;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    pub nodes: BTreeMap<NodeSlot, NodePath>,
+    pub addresses: BTreeMap<IpNet, Reach>,
+    pub endpoints: BTreeMap<EndpointId, EndpointPath>,
+    /// Sorted, as [`crate::policy::normalise`] leaves them.
+    pub policies: BTreeMap<EndpointId, Vec<PolicyEntry>>,
+    pub routes: BTreeSet<IpNet>,
+}
+
+impl Tables {
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::NodeSet(slot, path) => {
+                self.nodes.insert(*slot, path.clone());
+            }
+            Change::NodeGone(slot) => {
+                self.nodes.remove(slot);
+            }
+            Change::AddressSet(prefix, reach) => {
+                self.addresses.insert(*prefix, *reach);
+            }
+            Change::AddressGone(prefix) => {
+                self.addresses.remove(prefix);
+            }
+            Change::EndpointSet(id, path) => {
+                self.endpoints.insert(*id, path.clone());
+            }
+            // An endpoint's rules go with it.
+            Change::EndpointGone(id) => {
+                self.endpoints.remove(id);
+                self.policies.remove(id);
+            }
+            Change::PolicySet(id, entries) => {
+                self.policies.insert(*id, entries.clone());
+            }
+            Change::RouteSet(prefix) => {
+                self.routes.insert(*prefix);
+            }
+            Change::RouteGone(prefix) => {
+                self.routes.remove(prefix);
+            }
+        }
+    }
+}

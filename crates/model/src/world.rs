@@ -1,0 +1,464 @@
+//! Everything that a node knows, and what of it the kernel must know.
+//!
+//! No I/O and no clock: `now` is the time since some start that the caller has chosen.
+
+use crate::{
+    change::Change,
+    config::{Config, ConfigError},
+    endpoint::{self, EndpointRecord, Endpoints},
+    event::Event,
+    fact::{Address, AddressKey, EndpointFact, Fact, Node, NodeKey, Set, Source},
+    id::EndpointId,
+    ipcache::Ipcache,
+    ledger::{Key, Ledger},
+    local::{Attachment, Endpoint, EndpointPlan, Failure},
+    net::{Mac, PodAddresses},
+    node::{Context, Nodes, Touched},
+    pool::Pool,
+    tables::Tables,
+};
+use ipnet::IpNet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
+use wanted::View;
+
+#[cfg(test)]
+mod tests;
+mod view;
+mod wanted;
+
+/// How many records of one source are remembered as malformed.
+const MALFORMED_MAX: usize = 10_000;
+
+pub struct World {
+    config: Config,
+    nodes: Nodes,
+    ipcache: Ipcache,
+    endpoints: Endpoints,
+    ledger: Ledger,
+    streams: BTreeMap<(Source, Set), Stream>,
+}
+
+/// Where a source is in telling of one set.
+#[derive(Default)]
+struct Stream {
+    generation: u64,
+    synced: bool,
+    malformed: BTreeSet<String>,
+}
+
+/// What is said to whoever told the fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Done,
+    Planned(EndpointPlan),
+    Endpoint(Box<Endpoint>),
+}
+
+/// What the kernel and its pinned maps hold at start.
+#[derive(Clone, Debug, Default)]
+pub struct Recovery {
+    pub tables: Tables,
+    /// Only those whose interface is still there.
+    pub records: Vec<EndpointRecord>,
+}
+
+impl World {
+    pub fn new(config: Config) -> Result<World, ConfigError> {
+        config.check()?;
+        let pools = config
+            .pod_ranges
+            .iter()
+            .map(|range| Pool::new(*range))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut world = World {
+            nodes: Nodes::new(),
+            ipcache: Ipcache::default(),
+            endpoints: Endpoints::new(pools),
+            ledger: Ledger::default(),
+            streams: BTreeMap::new(),
+            config,
+        };
+        for prefix in world.wanted().own_prefixes() {
+            world.ledger.touch(Key::Address(prefix));
+        }
+        for range in &world.config.pod_ranges {
+            world.ledger.touch(Key::Route(range.trunc()));
+        }
+        for source in world.config.sources.clone() {
+            world
+                .streams
+                .insert((source, Set::Nodes), Stream::default());
+            world
+                .streams
+                .insert((source, Set::Addresses), Stream::default());
+        }
+        world.note_synced();
+        Ok(world)
+    }
+
+    /// Takes up what an earlier life left behind; to be called before any fact. Returns the endpoints that could not be taken up.
+    pub fn recover(&mut self, recovery: Recovery) -> Vec<EndpointRecord> {
+        let Recovery { tables, records } = recovery;
+        let mut refused = Vec::new();
+        for record in records {
+            let rules = tables
+                .policies
+                .get(&record.id)
+                .map_or(&[][..], Vec::as_slice);
+            if !self.endpoints.restore(record.clone(), rules) {
+                refused.push(record);
+            }
+        }
+        for id in tables.endpoints.keys().chain(tables.policies.keys()) {
+            self.endpoints.restore_id(*id);
+        }
+        let referred = tables.addresses.values().filter_map(crate::ledger::slot_of);
+        for slot in tables.nodes.keys().copied().chain(referred) {
+            self.nodes.restore_slot(slot);
+        }
+        self.ledger.recover(tables);
+        for id in self.endpoints.ids().collect::<Vec<_>>() {
+            let addresses = self
+                .endpoints
+                .record(id)
+                .map_or(PodAddresses::default(), |record| record.addresses);
+            self.touch_endpoint(id, addresses);
+        }
+        self.note_synced();
+        refused
+    }
+
+    /// Compares with what was read from the kernel; differences become changes.
+    pub fn audit(&mut self, tables: Tables) {
+        self.ledger.take_over(tables);
+    }
+
+    pub fn handle(&mut self, fact: Fact, now: Duration) -> Result<Answer, Failure> {
+        match fact {
+            Fact::Node(source, event) => self.handle_node(source, event),
+            Fact::Address(source, event) => self.handle_address(source, event),
+            Fact::Malformed {
+                source,
+                set,
+                record,
+            } => {
+                let stream = self.streams.entry((source, set)).or_default();
+                if stream.malformed.len() < MALFORMED_MAX {
+                    stream.malformed.insert(record);
+                }
+            }
+            Fact::Endpoint(fact) => return self.handle_endpoint(fact, now),
+        }
+        Ok(Answer::Done)
+    }
+
+    /// The next change for the kernel. It stays the next until `applied` or `refused` is called with it.
+    pub fn poll_change(&mut self) -> Option<Change> {
+        let World {
+            config,
+            nodes,
+            ipcache,
+            endpoints,
+            ledger,
+            ..
+        } = self;
+        ledger.next(&View {
+            config,
+            nodes,
+            ipcache,
+            endpoints,
+        })
+    }
+
+    pub fn applied(&mut self, change: &Change) {
+        self.ledger.applied(change);
+        match change {
+            Change::NodeGone(slot) => self.nodes.settle_slot(*slot, &self.ledger),
+            Change::EndpointGone(id) => self.endpoints.settle(*id, self.ledger.holds_endpoint(*id)),
+            _ => {}
+        }
+    }
+
+    pub fn refused(&mut self, change: &Change, now: Duration) {
+        self.ledger.refused(change, now);
+    }
+
+    /// When `handle_timeout` wants to be called at the latest.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        self.endpoints
+            .timeout()
+            .into_iter()
+            .chain(self.ledger.timeout())
+            .min()
+    }
+
+    pub fn handle_timeout(&mut self, now: Duration) {
+        for id in self.endpoints.expired(now) {
+            self.delete_endpoint(id);
+        }
+        self.ledger.wake(now);
+    }
+
+    /// True when every source of the configuration has told all it has.
+    pub fn synced(&self) -> bool {
+        let told = |source: &Source, set| {
+            self.streams
+                .get(&(*source, set))
+                .is_some_and(|stream| stream.synced)
+        };
+        self.config
+            .sources
+            .iter()
+            .all(|source| told(source, Set::Nodes) && told(source, Set::Addresses))
+    }
+
+    fn note_synced(&mut self) {
+        if self.synced() {
+            self.ledger.set_synced();
+        }
+    }
+
+    fn handle_node(&mut self, source: Source, event: Event<NodeKey, Node>) {
+        let generation = self.follow((source, Set::Nodes), &event);
+        match event {
+            Event::Restart => {}
+            Event::Upsert(key, _)
+                if key.cluster == self.config.cluster && key.name == self.config.node => {}
+            Event::Upsert(key, node) => {
+                let context = Context {
+                    config: &self.config,
+                    ledger: &self.ledger,
+                };
+                let touched = self.nodes.upsert(source, generation, key, node, &context);
+                self.touch_nodes(touched);
+            }
+            Event::Delete(key) => self.delete_node(source, key),
+            Event::Synced => {
+                for key in self.nodes.unrepeated(source, generation) {
+                    self.delete_node(source, key);
+                }
+                self.note_synced();
+            }
+        }
+    }
+
+    fn delete_node(&mut self, source: Source, key: NodeKey) {
+        let context = Context {
+            config: &self.config,
+            ledger: &self.ledger,
+        };
+        let touched = self.nodes.delete(source, key, &context);
+        self.touch_nodes(touched);
+    }
+
+    fn handle_address(&mut self, source: Source, event: Event<AddressKey, Address>) {
+        let generation = self.follow((source, Set::Addresses), &event);
+        match event {
+            Event::Restart => {}
+            Event::Upsert(mut key, address) => {
+                key.prefix = key.prefix.trunc();
+                let prefix = key.prefix;
+                if self.ipcache.upsert(source, generation, key, address) {
+                    self.touch_prefix(prefix);
+                }
+            }
+            Event::Delete(mut key) => {
+                key.prefix = key.prefix.trunc();
+                self.delete_address(source, key);
+            }
+            Event::Synced => {
+                for key in self.ipcache.unrepeated(source, generation) {
+                    self.delete_address(source, key);
+                }
+                self.note_synced();
+            }
+        }
+    }
+
+    fn delete_address(&mut self, source: Source, key: AddressKey) {
+        self.ipcache.delete(source, &key);
+        self.touch_prefix(key.prefix);
+    }
+
+    fn follow<K, V>(&mut self, stream: (Source, Set), event: &Event<K, V>) -> u64 {
+        let stream = self.streams.entry(stream).or_default();
+        match event {
+            Event::Restart => {
+                stream.generation += 1;
+                stream.malformed.clear();
+            }
+            Event::Synced => stream.synced = true,
+            Event::Upsert(..) | Event::Delete(_) => {}
+        }
+        stream.generation
+    }
+
+    fn handle_endpoint(&mut self, fact: EndpointFact, now: Duration) -> Result<Answer, Failure> {
+        match fact {
+            EndpointFact::Reserve {
+                attachment,
+                netns,
+                pod,
+                identity,
+            } => {
+                endpoint::check_names(&attachment, &netns, &pod)?;
+                let identity = endpoint::identity(identity, &self.config)?;
+                let record = self
+                    .endpoints
+                    .reserve(attachment, netns, pod, identity, now)?;
+                return Ok(Answer::Planned(EndpointPlan {
+                    id: record.id,
+                    host_interface: record.host_interface.clone(),
+                    addresses: record.addresses,
+                    gateways: self.config.router(),
+                    mtu: self.config.pod_mtu,
+                    gateway_mac: Mac::GATEWAY,
+                }));
+            }
+            EndpointFact::Attach {
+                attachment,
+                ifindex,
+                mac,
+            } => return self.attach(&attachment, ifindex, mac),
+            EndpointFact::Delete { attachment } => {
+                if let Some(id) = self.endpoints.id_of(&attachment) {
+                    self.delete_endpoint(id);
+                }
+            }
+            EndpointFact::Keep { attachments } => {
+                let keep: BTreeSet<Attachment> = attachments.into_iter().collect();
+                let all = self.endpoints.attachments();
+                let gone: Vec<EndpointId> = all
+                    .filter(|(attachment, _)| !keep.contains(attachment))
+                    .map(|(_, id)| id)
+                    .collect();
+                gone.into_iter().for_each(|id| self.delete_endpoint(id));
+            }
+            EndpointFact::Rules { endpoint, entries } => {
+                self.endpoints.set_rules(endpoint, entries)?;
+                self.ledger.touch_now(Key::Policy(endpoint));
+            }
+            EndpointFact::InterfaceGone { ifindex } => {
+                if let Some(id) = self.endpoints.at_interface(ifindex) {
+                    self.delete_endpoint(id);
+                }
+            }
+        }
+        Ok(Answer::Done)
+    }
+
+    fn attach(
+        &mut self,
+        attachment: &Attachment,
+        ifindex: u32,
+        mac: Mac,
+    ) -> Result<Answer, Failure> {
+        if ifindex == 0 {
+            return Err(Failure::bad_request("interface 0 does not exist".into()));
+        }
+        let id = self.endpoints.attach(attachment, ifindex, mac)?;
+        let record = self
+            .endpoints
+            .record(id)
+            .expect("an endpoint that was attached");
+        let addresses = record.addresses;
+        self.touch_endpoint(id, addresses);
+        let view = self
+            .endpoints
+            .view(id)
+            .expect("an endpoint that was attached");
+        Ok(Answer::Endpoint(Box::new(view)))
+    }
+
+    /// Takes back an attachment that the kernel refused; the reservation stays.
+    pub(crate) fn detach(&mut self, id: EndpointId, now: Duration) {
+        let addresses = self.endpoints.detach(id, now);
+        self.touch_endpoint(id, addresses);
+    }
+
+    fn delete_endpoint(&mut self, id: EndpointId) {
+        if let Some(addresses) = self.endpoints.delete(id) {
+            self.touch_endpoint(id, addresses);
+            self.endpoints.settle(id, self.ledger.holds_endpoint(id));
+        }
+    }
+
+    fn touch_endpoint(&mut self, id: EndpointId, addresses: PodAddresses) {
+        self.ledger.touch_now(Key::Policy(id));
+        self.ledger.touch_now(Key::Endpoint(id));
+        addresses
+            .iter()
+            .for_each(|address| self.ledger.touch_now(Key::Address(address.into())));
+    }
+
+    fn touch_nodes(&mut self, touched: Touched) {
+        let Touched {
+            slots,
+            addresses,
+            ranges,
+        } = touched;
+        slots
+            .into_iter()
+            .for_each(|slot| self.ledger.touch(Key::Node(slot)));
+        for range in ranges {
+            self.ledger.touch(Key::Route(range));
+            self.touch_prefix(range);
+        }
+        for address in addresses {
+            self.touch_prefix(address.into());
+            for prefix in self.ipcache.hosted_by(address).copied().collect::<Vec<_>>() {
+                self.touch_prefix(prefix);
+            }
+        }
+    }
+
+    fn touch_prefix(&mut self, prefix: IpNet) {
+        self.ledger.touch(Key::Address(prefix));
+        let World {
+            config,
+            nodes,
+            ipcache,
+            ..
+        } = self;
+        ipcache.note_refusals(&prefix, |claim| {
+            wanted::judge(config, nodes, &prefix, claim).err()
+        });
+    }
+
+    /// Everything that the kernel should hold.
+    pub fn desired(&self) -> Tables {
+        self.wanted().tables()
+    }
+
+    /// What the kernel holds as far as is known.
+    pub fn held(&self) -> &Tables {
+        self.ledger.held()
+    }
+
+    /// What must outlive the agent of an endpoint.
+    pub fn record(&self, id: EndpointId) -> Option<&EndpointRecord> {
+        self.endpoints.record(id)
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn wanted(&self) -> View<'_> {
+        View {
+            config: &self.config,
+            nodes: &self.nodes,
+            ipcache: &self.ipcache,
+            endpoints: &self.endpoints,
+        }
+    }
+
+    /// True for an address that is this node's own.
+    pub fn is_own(&self, address: IpAddr) -> bool {
+        self.config.addresses.contains(&address)
+    }
+}

@@ -1,0 +1,148 @@
+//! What people are told of the world.
+
+use super::World;
+use crate::{
+    change::Place,
+    fact::Set,
+    id::EndpointId,
+    local::{AddressView, Endpoint, NodeView, Status},
+    refusal::Refusal,
+};
+use std::collections::BTreeMap;
+
+/// How many refused records a status names one by one.
+const REFUSALS_NAMED_MAX: usize = 8;
+
+impl World {
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        self.endpoints
+            .ids()
+            .filter_map(|id| self.endpoints.view(id))
+            .collect()
+    }
+
+    pub fn endpoint(&self, id: EndpointId) -> Option<Endpoint> {
+        self.endpoints.view(id)
+    }
+
+    /// The node itself first.
+    pub fn nodes(&self) -> Vec<NodeView> {
+        let own = NodeView {
+            cluster: self.config.cluster.clone(),
+            cluster_id: self.config.cluster_id,
+            name: self.config.node.clone(),
+            addresses: self.config.addresses.clone(),
+            pod_ranges: self.config.pod_ranges.clone(),
+            tunnel: None,
+            source: "own".into(),
+        };
+        let others = self.nodes.believed().map(|(key, believed)| NodeView {
+            cluster: key.cluster.clone(),
+            cluster_id: believed.node.cluster_id,
+            name: key.name.clone(),
+            addresses: believed.node.addresses.clone(),
+            pod_ranges: believed.node.pod_ranges.clone(),
+            tunnel: believed.path.as_ref().map(|(_, path)| path.address),
+            source: believed.source.to_string(),
+        });
+        std::iter::once(own).chain(others).collect()
+    }
+
+    pub fn addresses(&self) -> Vec<AddressView> {
+        let view = self.wanted();
+        let prefixes = view.tables().addresses.into_keys();
+        let attributed = prefixes.filter_map(|prefix| Some((prefix, view.attributed(&prefix)?)));
+        attributed
+            .map(|(prefix, (reach, source))| AddressView {
+                prefix,
+                identity: reach.identity,
+                place: self.place_name(reach.place),
+                source: source.to_string(),
+            })
+            .collect()
+    }
+
+    fn place_name(&self, place: Place) -> String {
+        match place {
+            Place::Local(id) => format!("local {id}"),
+            Place::Host => "host".into(),
+            Place::World => "world".into(),
+            Place::Nowhere => "nowhere".into(),
+            Place::Remote(slot) => match self.nodes.key_of_slot(slot) {
+                Some(key) => format!("remote {key}"),
+                None => format!("remote slot {slot}"),
+            },
+        }
+    }
+
+    /// What the world knows of a status; the rest is for those who know the clock and the kernel.
+    pub fn status(&self) -> Status {
+        let mut free_addresses = BTreeMap::new();
+        for pool in self.endpoints.pools() {
+            let family = if pool.range().addr().is_ipv4() {
+                "ipv4"
+            } else {
+                "ipv6"
+            };
+            free_addresses.insert(family.to_owned(), pool.free_count());
+        }
+        Status {
+            cluster: self.config.cluster.clone(),
+            cluster_id: self.config.cluster_id,
+            node: self.config.node.clone(),
+            routing: self.config.routing,
+            pod_ranges: self.config.pod_ranges.clone(),
+            pod_mtu: self.config.pod_mtu,
+            synced: self.synced(),
+            endpoints: self.endpoints.ids().count(),
+            nodes: self.nodes.believed().count(),
+            addresses: self.ledger.held().addresses.len(),
+            pending: self.ledger.pending(),
+            free_addresses,
+            warnings: self.warnings(),
+            rejected: self.rejected(),
+            ..Status::default()
+        }
+    }
+
+    /// How many records are refused now, by reason.
+    pub fn rejected(&self) -> BTreeMap<String, u64> {
+        let nodes = self.nodes.refused().map(|(_, refusal)| refusal);
+        let addresses = self.ipcache.refused().map(|(_, _, refusal)| refusal);
+        let malformed = self
+            .streams
+            .values()
+            .flat_map(|stream| stream.malformed.iter().map(|_| Refusal::Malformed));
+        let mut rejected = BTreeMap::new();
+        for refusal in nodes.chain(addresses).chain(malformed) {
+            *rejected.entry(refusal.label().to_owned()).or_default() += 1;
+        }
+        rejected
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let nodes = self
+            .nodes
+            .refused()
+            .map(|(key, refusal)| format!("node {key} is refused: {refusal}"));
+        let addresses = self.ipcache.refused().map(|(prefix, source, refusal)| {
+            format!("address {prefix} of {source} is refused: {refusal}")
+        });
+        let malformed = self.streams.iter().flat_map(|((source, set), stream)| {
+            let what = if *set == Set::Nodes {
+                "node"
+            } else {
+                "address"
+            };
+            stream
+                .malformed
+                .iter()
+                .map(move |record| format!("a {what} record of {source} is refused: {record}"))
+        });
+        nodes
+            .chain(addresses)
+            .chain(malformed)
+            .take(REFUSALS_NAMED_MAX)
+            .collect()
+    }
+}
