@@ -1,1 +1,30 @@
-//! placeholder
+//! Whole clusters on one machine: nodes and pods as network namespaces, joined by a fabric that can be hurt.
+//!
+//! Starts the real programs and asks them as any user would; knows nothing of the inside of agent and data path.
+
+#![forbid(unsafe_code)]
+
+mod api;
+mod check;
+mod command;
+mod down;
+mod error;
+mod fabric;
+mod facts;
+mod fault;
+mod inside;
+mod logs;
+mod node;
+mod plan;
+mod pod;
+mod process;
+mod progress;
+mod relay;
+mod site;
+mod state;
+mod status;
+mod tc;
+mod up;
+
+pub use command::{Command, run};
+pub use error::Error;

@@ -1,0 +1,120 @@
+//! Away with a lab, whatever is left of it.
+//!
+//! What belongs to a lab is found by its names, so neither its state nor any of its processes is needed.
+//! Pods, pins, mounts and programs need no removal of their own: they end with the last process of their node.
+
+use crate::{
+    Error,
+    error::Result,
+    inside::KEPT,
+    plan::{Namespace, NodeId, check_name},
+    state::{self, FOLDER, folder},
+};
+use std::{fs, io::ErrorKind, path::Path, time::Duration};
+use tombolo_linux::{cgroup, netns::Netns};
+
+/// What is there of a lab.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Remains {
+    pub namespaces: Vec<String>,
+    pub cgroups: Vec<String>,
+    pub folder: bool,
+}
+
+impl Remains {
+    pub fn is_empty(&self) -> bool {
+        self.namespaces.is_empty() && self.cgroups.is_empty() && !self.folder
+    }
+
+    pub fn words(&self) -> String {
+        format!(
+            "{} network namespaces, {} cgroups{}",
+            self.namespaces.len(),
+            self.cgroups.len(),
+            if self.folder { ", its folder" } else { "" }
+        )
+    }
+}
+
+pub fn remains(lab: &str) -> Result<Remains> {
+    let netns_folder = Netns::path("x");
+    let netns_folder = netns_folder.parent().expect("namespaces lie in a folder");
+    Ok(Remains {
+        namespaces: entries(netns_folder, |name| Namespace::parse(lab, name).is_some())?,
+        cgroups: entries(&cgroup::root(), |name| {
+            NodeId::from_cgroup(lab, name).is_some()
+        })?,
+        folder: folder(lab).exists(),
+    })
+}
+
+fn entries(folder: &Path, belongs: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::file("list", folder)(error)),
+    };
+    let names = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| belongs(name)).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Takes all away that can be, goes on after failures, and tells of them all. Nothing to do is fine.
+pub fn down(lab: &str) -> Result<bool> {
+    check_name(lab)?;
+    let remains = remains(lab)?;
+    if remains.is_empty() {
+        return Ok(false);
+    }
+    let _lock = if remains.folder {
+        Some(state::take_lock(lab)?)
+    } else {
+        None
+    };
+    let mut problems = Vec::new();
+    let mut note = |result: Result<()>| problems.extend(result.err().map(|error| chain(&error)));
+    for name in &remains.cgroups {
+        note(cgroup::remove(name).map_err(Error::from));
+    }
+    // Only then what never reached its cgroup.
+    if let Ok(state) = state::load(lab) {
+        let processes = state
+            .nodes
+            .values()
+            .flat_map(|node| node.processes.values());
+        for process in processes {
+            note(process.stop(Duration::ZERO));
+        }
+    }
+    for name in &remains.namespaces {
+        note(Netns::delete(name).map_err(Error::from));
+    }
+    if !problems.is_empty() {
+        return Err(Error::Remaining { problems });
+    }
+    let folder = folder(lab);
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(Error::file("remove", folder)(error));
+        }
+        _ => {}
+    }
+    // Shared with other labs, and with an agent of this machine's own: gone when empty.
+    for shared in [FOLDER, KEPT] {
+        let _ = fs::remove_dir(shared);
+    }
+    Ok(true)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,116 @@
+//! What can go wrong with a lab, each in words that say what to do next.
+
+use crate::plan::{NodeId, PlanError};
+use std::{io, path::PathBuf};
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Host(#[from] tombolo_linux::Error),
+    #[error("cannot {operation} {}", path.display())]
+    File {
+        operation: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} is no state of a lab; clear the lab away with `tombolo lab down --name {lab}`", path.display())]
+    State {
+        lab: String,
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("there is no lab named {lab}; make one with `tombolo lab up --bare --name {lab}`")]
+    NoLab { lab: String },
+    #[error(
+        "a lab named {lab} is there already; remove it with `tombolo lab down --name {lab}` or choose another --name"
+    )]
+    LabExists { lab: String },
+    #[error(
+        "a lab named {lab} was left half-made or half-removed ({remains}); clear it away with `tombolo lab down --name {lab}`"
+    )]
+    Remains { lab: String, remains: String },
+    #[error(
+        "another command is changing the lab {lab} (process {pid}); wait for it to end and try again"
+    )]
+    Busy { lab: String, pid: u32 },
+    #[error("only bare labs can be made; add --bare")]
+    NotBare,
+    #[error("{lab} has no {what} named {name}; it has {known}")]
+    Unknown {
+        lab: String,
+        what: &'static str,
+        name: String,
+        known: String,
+    },
+    #[error("{what} needs a lab made with --fabric router; this one joins its two nodes by a wire")]
+    NoFabric { what: &'static str },
+    #[error(
+        "{pair} is a pair of clusters, which can only be cut and healed; name a node or one cluster"
+    )]
+    Pair { pair: String },
+    #[error("{what} {value} is out of range; use {low} to {high}")]
+    OutOfRange {
+        what: &'static str,
+        value: String,
+        low: u32,
+        high: u32,
+    },
+    #[error("{program} is not there; build it with `cargo build -p tombolo-cni` or install it beside the tombolo program", program = path.display())]
+    NoProgram { path: PathBuf },
+    #[error("cannot run {tool}; install the Debian package {package}")]
+    NoTool {
+        tool: &'static str,
+        package: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{tool} failed: {said}")]
+    Tool { tool: String, said: String },
+    #[error("the {role} of {node} ended while it was waited for; its last words:\n{log}")]
+    Died {
+        role: &'static str,
+        node: NodeId,
+        log: String,
+    },
+    #[error("{what} on {node} took more than {seconds} s; the agent's last words:\n{log}")]
+    TimedOut {
+        what: &'static str,
+        node: NodeId,
+        seconds: u64,
+        log: String,
+    },
+    #[error("{role} of {node} does not run; see `tombolo lab status`")]
+    NotRunning { role: &'static str, node: NodeId },
+    #[error("cannot speak to the agent of {node}; see `tombolo lab logs {node}`")]
+    Agent {
+        node: NodeId,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the agent of {node} refused: {message}")]
+    Refused { node: NodeId, message: String },
+    #[error("{node} already has all the pods its range can hold")]
+    NodeFull { node: NodeId },
+    #[error("the lab could not be taken down wholly: {}; run the command again", problems.join("; "))]
+    Remaining { problems: Vec<String> },
+}
+
+impl Error {
+    pub(crate) fn file(
+        operation: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::File {
+            operation,
+            path,
+            source,
+        }
+    }
+}

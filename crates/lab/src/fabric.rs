@@ -1,0 +1,153 @@
+//! What lies between the nodes: wires, switches, gateways, a router and a world.
+//!
+//! ```text
+//!   c1-n1 ─eth0──n1┐                                        ┌n1──eth0─ c2-n1
+//!                  nodes [gateway c1] uplink──c1 [router] c2──uplink [gateway c2] nodes
+//!   c1-n2 ─eth0──n2┘                             │world     └n2──eth0─ c2-n2
+//!                                              eth0 [world]
+//! ```
+//! In native mode the gateways and the router know the pods' ranges; the world never does.
+//! Knows nothing of agents and pods; faults are `fault`'s.
+
+use crate::{
+    error::Result,
+    plan::{
+        self, Fabric, Namespace, NodeId, Shape, cluster_pod_ranges, known_to_world, pod_ranges,
+        subnets, transit,
+    },
+    site::Site,
+};
+use tombolo_model::net::RoutingMode;
+
+/// The node's only device, and what the agent is told to use.
+pub const NODE_DEVICE: &str = "eth0";
+pub const SWITCH: &str = "nodes";
+pub const UPLINK: &str = "uplink";
+const WORLD: &str = "world";
+pub const MTU: u32 = 1500;
+
+/// The gateway's port of a node.
+pub fn port(node: NodeId) -> String {
+    format!("n{}", node.number)
+}
+
+/// The router's end of a cluster's uplink.
+pub fn router_port(cluster: u8) -> String {
+    format!("c{cluster}")
+}
+
+pub fn make(lab: &str, shape: &Shape) -> Result<()> {
+    match shape.fabric {
+        Fabric::Direct => make_wire(lab, shape),
+        Fabric::Router => make_router(lab, shape),
+    }
+}
+
+fn make_wire(lab: &str, shape: &Shape) -> Result<()> {
+    let ids: Vec<NodeId> = shape.nodes().collect();
+    let [a, b] = ids[..] else {
+        unreachable!(
+            "a direct fabric was checked to have two nodes, not {}",
+            ids.len()
+        )
+    };
+    let (site_a, site_b) = (
+        Site::create(lab, Namespace::Node(a))?,
+        Site::create(lab, Namespace::Node(b))?,
+    );
+    site_a.wire(NODE_DEVICE, &site_b, NODE_DEVICE)?;
+    for (site, own, other) in [(&site_a, a, b), (&site_b, b, a)] {
+        site.address(NODE_DEVICE, &shape.node_addresses(own))?;
+        for net in shape.node_addresses(other) {
+            site.route(NODE_DEVICE, plan::host_prefix(net.addr()), None, None)?;
+        }
+    }
+    Ok(())
+}
+
+fn make_router(lab: &str, shape: &Shape) -> Result<()> {
+    let router = Site::create(lab, Namespace::Router)?;
+    router.forward()?;
+    make_world(lab, &router)?;
+    for cluster in shape.clusters() {
+        let gateway = make_gateway(lab, shape, cluster, &router)?;
+        for number in 1..=shape.nodes_per_cluster {
+            make_node(lab, shape, NodeId { cluster, number }, &gateway)?;
+        }
+    }
+    Ok(())
+}
+
+fn make_world(lab: &str, router: &Site) -> Result<()> {
+    let world = Site::create(lab, Namespace::World)?;
+    let wire = plan::world();
+    router.wire(WORLD, &world, NODE_DEVICE)?;
+    router.address(WORLD, &wire.router)?;
+    world.address(NODE_DEVICE, &wire.gateway)?;
+    world.routes_by(NODE_DEVICE, &known_to_world(), &wire.router)
+}
+
+fn make_gateway(lab: &str, shape: &Shape, cluster: u8, router: &Site) -> Result<Site> {
+    let gateway = Site::create(lab, Namespace::Gateway(cluster))?;
+    gateway.forward()?;
+    let switch = gateway.netlink.create_bridge(SWITCH)?;
+    // A switch whose MTU was never set takes on the smallest of its ports', and every node would suffer for one.
+    gateway.netlink.set_mtu(switch, MTU - 1)?;
+    gateway.netlink.set_mtu(switch, MTU)?;
+    gateway.netlink.set_up(switch)?;
+    gateway.address(SWITCH, &shape.gateway_addresses(cluster))?;
+
+    let wire = transit(cluster);
+    let port = router_port(cluster);
+    gateway.wire(UPLINK, router, &port)?;
+    gateway.address(UPLINK, &wire.gateway)?;
+    router.address(&port, &wire.router)?;
+    gateway.default_by(UPLINK, &wire.router)?;
+    router.routes_by(&port, &subnets(cluster), &wire.gateway)?;
+    if shape.routing == RoutingMode::Native {
+        router.routes_by(&port, &cluster_pod_ranges(cluster), &wire.gateway)?;
+    }
+    Ok(gateway)
+}
+
+fn make_node(lab: &str, shape: &Shape, node: NodeId, gateway: &Site) -> Result<()> {
+    let site = Site::create(lab, Namespace::Node(node))?;
+    let port = port(node);
+    site.wire(NODE_DEVICE, gateway, &port)?;
+    gateway
+        .netlink
+        .set_master(gateway.index(&port)?, Some(gateway.index(SWITCH)?))?;
+    let addresses = shape.node_addresses(node);
+    site.address(NODE_DEVICE, &addresses)?;
+    let gateways: Vec<_> = shape
+        .gateway_addresses(node.cluster)
+        .into_iter()
+        .filter(|net| addresses.iter().any(|own| own.contains(&net.addr())))
+        .collect();
+    site.default_by(NODE_DEVICE, &gateways)?;
+    if shape.routing == RoutingMode::Native {
+        gateway.routes_by(SWITCH, &pod_ranges(node), &addresses)?;
+    }
+    Ok(())
+}
+
+/// Tells the gateway how large the packets may be that it sends to a node, or to forget it.
+///
+/// A switch drops silently what is too large for a port; only a router's answer tells the sender.
+pub fn limit_node(gateway: &Site, shape: &Shape, node: NodeId, mtu: Option<u32>) -> Result<()> {
+    for own in shape.node_addresses(node) {
+        let prefix = plan::host_prefix(own.addr());
+        match mtu {
+            Some(_) => gateway.route(SWITCH, prefix, None, mtu)?,
+            None => gateway.unroute(SWITCH, prefix, None)?,
+        }
+        if shape.routing == RoutingMode::Native {
+            for range in pod_ranges(node) {
+                if range.addr().is_ipv4() == own.addr().is_ipv4() {
+                    gateway.route(SWITCH, range, Some(own.addr()), mtu)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! What the lab tells each agent of the nodes and pods elsewhere, as long as nothing else does.
+
+use crate::{
+    error::Result,
+    plan::{NodeId, cluster_name, host_prefix, pod_ranges},
+    state::{State, write_whole},
+};
+use ipnet::IpNet;
+use serde::Serialize;
+use std::{collections::BTreeSet, net::IpAddr, path::Path};
+use tombolo_model::net::PodAddresses;
+
+/// One file is one whole snapshot.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Facts {
+    nodes: Vec<NodeFact>,
+    addresses: Vec<AddressFact>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct NodeFact {
+    cluster: String,
+    cluster_id: u16,
+    name: String,
+    addresses: Vec<IpAddr>,
+    pod_ranges: Vec<IpNet>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct AddressFact {
+    address: IpAddr,
+    identity: u32,
+    host: IpAddr,
+}
+
+impl Facts {
+    /// All nodes, and all pods but the node's own.
+    pub fn of(state: &State, node: NodeId) -> Facts {
+        let nodes = state.shape.nodes().map(|node| NodeFact {
+            cluster: cluster_name(node.cluster),
+            cluster_id: node.cluster.into(),
+            name: node.to_string(),
+            addresses: addresses(&state.shape.node_addresses(node)),
+            pod_ranges: pod_ranges(node).into(),
+        });
+        let elsewhere = state.pods.iter().filter(|(pod, _)| pod.node != node);
+        let addresses = elsewhere.flat_map(|(id, pod)| {
+            each(pod.addresses).map(|address| AddressFact {
+                address,
+                identity: pod.identity,
+                host: state.shape.tunnel_address(id.node),
+            })
+        });
+        Facts {
+            nodes: nodes.collect(),
+            addresses: addresses.collect(),
+        }
+    }
+
+    pub fn write(&self, file: &Path) -> Result<()> {
+        let text = serde_json::to_vec_pretty(self).expect("facts are plain data");
+        write_whole(file, &text)
+    }
+
+    /// The prefixes that the agent shows when it has understood all.
+    pub fn prefixes(&self) -> BTreeSet<IpNet> {
+        let addresses = self.addresses.iter();
+        addresses.map(|fact| host_prefix(fact.address)).collect()
+    }
+}
+
+pub fn each(addresses: PodAddresses) -> impl Iterator<Item = IpAddr> {
+    let v4 = addresses.v4.map(IpAddr::V4);
+    v4.into_iter().chain(addresses.v6.map(IpAddr::V6))
+}
+
+fn addresses(nets: &[IpNet]) -> Vec<IpAddr> {
+    nets.iter().map(IpNet::addr).collect()
+}
+
+#[cfg(test)]
+mod tests;

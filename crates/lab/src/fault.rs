@@ -1,0 +1,315 @@
+//! What is done to wires: cut, slow, small, lossy, late.
+//!
+//! Each verb sets one property of one wire to a value, or back; the state remembers them all.
+
+use crate::{
+    Error,
+    error::Result,
+    fabric::{self, NODE_DEVICE, SWITCH, UPLINK, port, router_port},
+    plan::{Fabric, Namespace, NodeId, Target, cluster_pod_ranges, subnets},
+    process::{Namespaces, Start, own_program},
+    site::Site,
+    state::{Faults, Lab, Role},
+    tc::Device,
+};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// IPv6 works down to this.
+const MTU_MIN: u32 = 1280;
+const MTU_MAX: u32 = 9000;
+const RELAY_PATIENCE: Duration = Duration::from_secs(5);
+
+pub fn cut(lab: &mut Lab, target: Target, on: bool) -> Result<()> {
+    lab.check_target(target)?;
+    needs_router(lab, "cutting")?;
+    match target {
+        Target::Node(node) => {
+            let gateway = gateway(lab, node.cluster)?;
+            let index = gateway.index(&port(node))?;
+            if on {
+                gateway.netlink.set_down(index)?;
+            } else {
+                gateway.netlink.set_up(index)?;
+            }
+            faults(lab, target).cut = on;
+        }
+        Target::Cluster(_) => {
+            faults(lab, target).cut = on;
+            apply_loss(lab, target)?;
+        }
+        Target::Pair(a, b) => {
+            for (from, to) in [(a, b), (b, a)] {
+                let gateway = gateway(lab, from)?;
+                for range in subnets(to).into_iter().chain(cluster_pod_ranges(to)) {
+                    gateway.set_blackhole(range, on)?;
+                }
+            }
+            if on {
+                lab.state.cuts.insert((a, b));
+            } else {
+                lab.state.cuts.remove(&(a, b));
+            }
+        }
+    }
+    lab.save()
+}
+
+pub fn set_mtu(lab: &mut Lab, target: Target, mtu: u32) -> Result<()> {
+    lab.check_target(target)?;
+    in_range("MTU", mtu, MTU_MIN, MTU_MAX)?;
+    let other_than_made = (mtu != fabric::MTU).then_some(mtu);
+    match target {
+        Target::Node(_) if lab.shape.fabric == Fabric::Direct => {
+            // A wire has two ends.
+            for node in lab.shape.nodes().collect::<Vec<_>>() {
+                Site::open(&lab.name, Namespace::Node(node))?.set_mtu(NODE_DEVICE, mtu)?;
+                faults(lab, Target::Node(node)).mtu = other_than_made;
+            }
+        }
+        Target::Node(node) => {
+            let gateway = gateway(lab, node.cluster)?;
+            Site::open(&lab.name, Namespace::Node(node))?.set_mtu(NODE_DEVICE, mtu)?;
+            gateway.set_mtu(&port(node), mtu)?;
+            faults(lab, target).mtu = other_than_made;
+            let largest = largest_mtu(lab, node.cluster);
+            gateway.set_mtu(SWITCH, largest)?;
+            if lab.nodes[&node].faults.delay_ms.is_some() {
+                widen_relay(&gateway, node, mtu)?;
+            }
+            fabric::limit_node(&gateway, &lab.shape, node, other_than_made)?;
+        }
+        Target::Cluster(cluster) => {
+            needs_router(lab, "a smaller wire between clusters")?;
+            gateway(lab, cluster)?.set_mtu(UPLINK, mtu)?;
+            Site::open(&lab.name, Namespace::Router)?.set_mtu(&router_port(cluster), mtu)?;
+            faults(lab, target).mtu = other_than_made;
+        }
+        Target::Pair(..) => return Err(not_a_pair(target)),
+    }
+    lab.save()
+}
+
+/// Limits both directions; 0 lifts the limit.
+pub fn set_rate(lab: &mut Lab, target: Target, mbit: u32) -> Result<()> {
+    lab.check_target(target)?;
+    needs_router(lab, "a rate")?;
+    in_range("rate in Mbit/s", mbit, 0, 100_000)?;
+    let rate = (mbit > 0).then_some(mbit);
+    let ends = match target {
+        Target::Node(node) => [
+            (Namespace::Gateway(node.cluster), port(node)),
+            (Namespace::Node(node), NODE_DEVICE.into()),
+        ],
+        Target::Cluster(cluster) => [
+            (Namespace::Gateway(cluster), UPLINK.into()),
+            (Namespace::Router, router_port(cluster)),
+        ],
+        Target::Pair(..) => return Err(not_a_pair(target)),
+    };
+    for (namespace, device) in ends {
+        let netns = namespace.name(&lab.name);
+        let device = Device {
+            netns: &netns,
+            name: &device,
+        };
+        device.set_rate(rate)?;
+    }
+    faults(lab, target).rate_mbit = rate;
+    lab.save()
+}
+
+/// Loses a share of the packets of each direction; 0 loses none.
+pub fn set_loss(lab: &mut Lab, target: Target, percent: f64) -> Result<()> {
+    lab.check_target(target)?;
+    needs_router(lab, "loss")?;
+    if !(0.0..=100.0).contains(&percent) {
+        return Err(out_of_range("loss in percent", percent.to_string(), 0, 100));
+    }
+    if let Target::Pair(..) = target {
+        return Err(not_a_pair(target));
+    }
+    faults(lab, target).loss_percent = (percent > 0.0).then_some(percent);
+    apply_loss(lab, target)?;
+    lab.save()
+}
+
+fn apply_loss(lab: &mut Lab, target: Target) -> Result<()> {
+    let Faults {
+        cut, loss_percent, ..
+    } = *faults(lab, target);
+    let (cluster, device, percent) = match target {
+        Target::Node(node) => (node.cluster, port(node), loss_percent),
+        Target::Cluster(cluster) => {
+            let percent = if cut { Some(100.0) } else { loss_percent };
+            (cluster, UPLINK.to_owned(), percent)
+        }
+        Target::Pair(..) => return Err(not_a_pair(target)),
+    };
+    let netns = Namespace::Gateway(cluster).name(&lab.name);
+    Device {
+        netns: &netns,
+        name: &device,
+    }
+    .set_loss(percent)
+}
+
+/// Holds the packets of each direction for so long; 0 takes the relay away.
+pub fn set_delay(lab: &mut Lab, node: NodeId, delay_ms: u32) -> Result<()> {
+    lab.node(node)?;
+    needs_router(lab, "a delay")?;
+    in_range("delay in ms", delay_ms, 0, 10_000)?;
+    let gateway = gateway(lab, node.cluster)?;
+    remove_relay(lab, &gateway, node)?;
+    if delay_ms > 0 {
+        insert_relay(lab, &gateway, node, delay_ms)?;
+    }
+    faults(lab, Target::Node(node)).delay_ms = (delay_ms > 0).then_some(delay_ms);
+    lab.save()
+}
+
+fn remove_relay(lab: &mut Lab, gateway: &Site, node: NodeId) -> Result<()> {
+    let state = lab
+        .state
+        .nodes
+        .get_mut(&node)
+        .expect("the node was checked");
+    if let Some(relay) = state.processes.remove(&Role::Relay) {
+        relay.kill()?;
+    }
+    let switch = gateway.index(SWITCH)?;
+    gateway
+        .netlink
+        .set_master(gateway.index(&port(node))?, Some(switch))?;
+    if let Some(hold) = gateway.netlink.link(&hold(node))? {
+        gateway.netlink.delete_link(hold.index)?;
+    }
+    Ok(())
+}
+
+fn insert_relay(lab: &mut Lab, gateway: &Site, node: NodeId, delay_ms: u32) -> Result<()> {
+    let taps = taps(node);
+    let words = [
+        "lab",
+        "relay",
+        "--delay-ms",
+        &delay_ms.to_string(),
+        &taps[0],
+        &taps[1],
+    ];
+    let log = lab.log_file(node, Role::Relay);
+    let relay = Start {
+        namespaces: &Namespaces::of_net(&Namespace::Gateway(node.cluster).name(&lab.name)),
+        cgroup: &node.cgroup(&lab.name),
+        log: &log,
+        program: &own_program()?,
+        arguments: &words.map(str::to_owned),
+    }
+    .detached()?;
+    let state = lab
+        .state
+        .nodes
+        .get_mut(&node)
+        .expect("the node was checked");
+    state.processes.insert(Role::Relay, relay);
+    lab.save()?;
+
+    let deadline = Instant::now() + RELAY_PATIENCE;
+    while gateway.netlink.link(&taps[1])?.is_none() {
+        if !relay.is_alive() || Instant::now() > deadline {
+            return Err(Error::Died {
+                role: Role::Relay.name(),
+                node,
+                log: crate::process::last_words(&log),
+            });
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let hold = gateway.netlink.create_bridge(&hold(node))?;
+    let mtu = lab.nodes[&node].faults.mtu.unwrap_or(fabric::MTU);
+    widen_relay(gateway, node, mtu)?;
+    let [held, freed] = [gateway.index(&taps[0])?, gateway.index(&taps[1])?];
+    gateway.netlink.set_master(held, Some(hold))?;
+    gateway
+        .netlink
+        .set_master(freed, Some(gateway.index(SWITCH)?))?;
+    gateway
+        .netlink
+        .set_master(gateway.index(&port(node))?, Some(hold))?;
+    for index in [hold, held, freed] {
+        gateway.netlink.set_up(index)?;
+    }
+    Ok(())
+}
+
+/// The port itself says what is too large; the relay must only not be smaller.
+fn widen_relay(gateway: &Site, node: NodeId, mtu: u32) -> Result<()> {
+    taps(node)
+        .iter()
+        .try_for_each(|tap| gateway.set_mtu(tap, mtu.max(fabric::MTU)))
+}
+
+fn hold(node: NodeId) -> String {
+    format!("hold-n{}", node.number)
+}
+
+/// The relay's ends on the node's side and on the switch's.
+fn taps(node: NodeId) -> [String; 2] {
+    [
+        format!("held-n{}", node.number),
+        format!("freed-n{}", node.number),
+    ]
+}
+
+fn gateway(lab: &Lab, cluster: u8) -> Result<Site> {
+    Site::open(&lab.name, Namespace::Gateway(cluster))
+}
+
+fn largest_mtu(lab: &Lab, cluster: u8) -> u32 {
+    let of_cluster = lab.nodes.iter().filter(|(node, _)| node.cluster == cluster);
+    let mtus = of_cluster.filter_map(|(_, node)| node.faults.mtu);
+    mtus.fold(fabric::MTU, u32::max)
+}
+
+fn faults(lab: &mut Lab, target: Target) -> &mut Faults {
+    match target {
+        Target::Node(node) => {
+            let node = lab.state.nodes.get_mut(&node);
+            &mut node.expect("the target was checked").faults
+        }
+        Target::Cluster(cluster) => lab.state.clusters.entry(cluster).or_default(),
+        Target::Pair(..) => unreachable!("pairs have no faults but cuts"),
+    }
+}
+
+fn needs_router(lab: &Lab, what: &'static str) -> Result<()> {
+    match lab.shape.fabric {
+        Fabric::Router => Ok(()),
+        Fabric::Direct => Err(Error::NoFabric { what }),
+    }
+}
+
+fn not_a_pair(target: Target) -> Error {
+    Error::Pair {
+        pair: target.to_string(),
+    }
+}
+
+fn in_range(what: &'static str, value: u32, low: u32, high: u32) -> Result<()> {
+    if (low..=high).contains(&value) {
+        Ok(())
+    } else {
+        Err(out_of_range(what, value.to_string(), low, high))
+    }
+}
+
+fn out_of_range(what: &'static str, value: String, low: u32, high: u32) -> Error {
+    Error::OutOfRange {
+        what,
+        value,
+        low,
+        high,
+    }
+}

@@ -1,0 +1,307 @@
+//! What is remembered of a lab between two commands, in a folder of the lab's own.
+//!
+//! Never needed to take a lab down: names alone tell what belongs to it.
+
+use crate::{
+    Error,
+    error::Result,
+    plan::{NodeId, PodId, Shape, Target, check_name},
+    process::Process,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+use tombolo_linux::lock::{self, Lock};
+use tombolo_model::net::PodAddresses;
+
+pub const FOLDER: &str = "/run/tombolo-lab";
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_POLL: Duration = Duration::from_millis(20);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    pub name: String,
+    pub shape: Shape,
+    /// False until `up` has ended well.
+    pub made: bool,
+    pub nodes: BTreeMap<NodeId, Node>,
+    pub pods: BTreeMap<PodId, Pod>,
+    /// What was done to the wires of whole clusters.
+    pub clusters: BTreeMap<u8, Faults>,
+    /// Pairs of clusters that can't reach each other.
+    pub cuts: BTreeSet<(u8, u8)>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// By role: `init` holds the namespaces, `agent` is Tombolo, `relay` delays; Kubernetes' own will join them.
+    pub processes: BTreeMap<Role, Process>,
+    pub faults: Faults,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Init,
+    Agent,
+    Relay,
+}
+
+impl Role {
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Init => "init",
+            Role::Agent => "agent",
+            Role::Relay => "relay",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    pub identity: u32,
+    pub addresses: PodAddresses,
+}
+
+/// What was done to a wire; nothing of it is a wire as made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Faults {
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_mbit: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_percent: Option<f64>,
+}
+
+impl Faults {
+    pub fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        words.extend(self.cut.then(|| "cut off".to_owned()));
+        words.extend(self.mtu.map(|mtu| format!("mtu {mtu}")));
+        words.extend(self.rate_mbit.map(|rate| format!("rate {rate} Mbit/s")));
+        words.extend(
+            self.delay_ms
+                .map(|delay| format!("delay {delay} ms each way")),
+        );
+        words.extend(
+            self.loss_percent
+                .map(|loss| format!("loss {loss} % each way")),
+        );
+        words
+    }
+}
+
+/// A lab that is there, with the right to change it if `lock` is held.
+pub struct Lab {
+    pub state: State,
+    _lock: Option<Lock>,
+}
+
+impl std::ops::Deref for Lab {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl Lab {
+    /// To look at, not to change.
+    pub fn open(name: &str) -> Result<Lab> {
+        check_name(name)?;
+        let state = load(name)?;
+        if !state.made {
+            return Err(Error::Remains {
+                lab: name.into(),
+                remains: "`up` did not end well or is not done yet".into(),
+            });
+        }
+        Ok(Lab { state, _lock: None })
+    }
+
+    pub fn open_to_change(name: &str) -> Result<Lab> {
+        Lab::open(name)?;
+        let lock = take_lock(name)?;
+        let lab = Lab::open(name)?;
+        Ok(Lab {
+            _lock: Some(lock),
+            ..lab
+        })
+    }
+
+    pub fn create(name: &str, shape: Shape) -> Result<Lab> {
+        let folder = folder(name);
+        fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
+        let lock = take_lock(name)?;
+        if state_file(name).exists() {
+            return Err(Error::LabExists { lab: name.into() });
+        }
+        let state = State {
+            name: name.into(),
+            shape,
+            made: false,
+            nodes: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            clusters: BTreeMap::new(),
+            cuts: BTreeSet::new(),
+        };
+        let lab = Lab {
+            state,
+            _lock: Some(lock),
+        };
+        lab.save()?;
+        Ok(lab)
+    }
+
+    pub fn save(&self) -> Result<()> {
+        let text = serde_json::to_vec_pretty(&self.state).expect("a state is plain data");
+        write_whole(&state_file(&self.state.name), &text)
+    }
+}
+
+impl State {
+    /// Where a node's logs are.
+    pub fn node_folder(&self, node: NodeId) -> PathBuf {
+        folder(&self.name).join(node.to_string())
+    }
+
+    pub fn log_file(&self, node: NodeId, role: Role) -> PathBuf {
+        self.node_folder(node).join(format!("{}.log", role.name()))
+    }
+
+    pub fn node(&self, node: NodeId) -> Result<&Node> {
+        self.nodes
+            .get(&node)
+            .ok_or_else(|| self.unknown("node", node.to_string(), self.nodes.keys()))
+    }
+
+    pub fn pod(&self, pod: PodId) -> Result<&Pod> {
+        self.pods
+            .get(&pod)
+            .ok_or_else(|| self.unknown("pod", pod.to_string(), self.pods.keys()))
+    }
+
+    pub fn check_target(&self, target: Target) -> Result<()> {
+        let cluster = |cluster: u8| {
+            if cluster <= self.shape.clusters {
+                Ok(())
+            } else {
+                let known = self.shape.clusters().map(crate::plan::cluster_name);
+                Err(self.unknown("cluster", crate::plan::cluster_name(cluster), known))
+            }
+        };
+        match target {
+            Target::Node(node) => self.node(node).map(drop),
+            Target::Cluster(one) => cluster(one),
+            Target::Pair(a, b) => cluster(a).and_then(|()| cluster(b)),
+        }
+    }
+
+    fn unknown<T: ToString>(
+        &self,
+        what: &'static str,
+        name: String,
+        known: impl Iterator<Item = T>,
+    ) -> Error {
+        let known: Vec<String> = known.map(|known| known.to_string()).collect();
+        Error::Unknown {
+            lab: self.name.clone(),
+            what,
+            name,
+            known: if known.is_empty() {
+                "none".into()
+            } else {
+                known.join(", ")
+            },
+        }
+    }
+
+    pub fn process(&self, node: NodeId, role: Role) -> Result<Process> {
+        self.node(node)?
+            .processes
+            .get(&role)
+            .copied()
+            .filter(|process| process.is_alive())
+            .ok_or(Error::NotRunning {
+                role: role.name(),
+                node,
+            })
+    }
+}
+
+pub fn folder(lab: &str) -> PathBuf {
+    Path::new(FOLDER).join(lab)
+}
+
+fn state_file(lab: &str) -> PathBuf {
+    folder(lab).join("state.json")
+}
+
+pub fn load(name: &str) -> Result<State> {
+    let path = state_file(name);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(Error::NoLab { lab: name.into() });
+        }
+        Err(error) => return Err(Error::file("read", path)(error)),
+    };
+    serde_json::from_slice(&text).map_err(|source| Error::State {
+        lab: name.into(),
+        path,
+        source,
+    })
+}
+
+/// All labs that have a folder.
+pub fn names() -> Vec<String> {
+    let Ok(entries) = fs::read_dir(FOLDER) else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| check_name(name).is_ok())
+        .collect();
+    names.sort();
+    names
+}
+
+/// One command at a time changes a lab.
+pub fn take_lock(name: &str) -> Result<Lock> {
+    let path = folder(name).join("lock");
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        if let Some(lock) = Lock::acquire(&path)? {
+            return Ok(lock);
+        }
+        if Instant::now() > deadline {
+            return Err(Error::Busy {
+                lab: name.into(),
+                pid: lock::holder(&path).unwrap_or(0),
+            });
+        }
+        thread::sleep(LOCK_POLL);
+    }
+}
+
+/// Readers see the old text or the new, never a part.
+pub fn write_whole(path: &Path, text: &[u8]) -> Result<()> {
+    let draft = path.with_extension("draft");
+    fs::write(&draft, text).map_err(Error::file("write", &draft))?;
+    fs::rename(&draft, path).map_err(Error::file("replace", path))
+}
+
+#[cfg(test)]
+mod tests;
