@@ -2,7 +2,7 @@
 //!
 //! Everything it shows comes from `tombolo lab`; here it is only built and called for each routing mode in turn.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -22,17 +22,26 @@ const MODES: [&str; 2] = ["tunnel", "native"];
 pub fn run(options: &Options) -> Result<()> {
     setup::run(setup::Extent::Running)?;
     build()?;
+    let mut tables = Vec::new();
     let mut failed = Vec::new();
-    for (index, mode) in MODES.iter().enumerate() {
+    for mode in MODES {
         let mut up = tombolo(&["lab", "up", "--bare", "--clusters", "2", "--nodes", "2"])?;
         execute(up.args(["--routing-mode", mode]))?;
-        if execute(&mut tombolo(&["lab", "check"])?).is_err() {
-            failed.push(*mode);
+        let (table, well) = check()?;
+        tables.push(table);
+        if !well {
+            failed.push(mode);
         }
-        let is_last = index + 1 == MODES.len();
-        if !(options.keep && is_last) {
+        if !options.keep || Some(&mode) != MODES.last() {
             execute(&mut tombolo(&["lab", "down"])?)?;
         }
+    }
+    println!("\n{}", tables.join("\n"));
+    if options.keep {
+        println!(
+            "The lab is still there: see `{} lab --help`.",
+            binaries("release").join("tombolo").display()
+        );
     }
     if !failed.is_empty() {
         bail!(
@@ -41,6 +50,17 @@ pub fn run(options: &Options) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The table of who reaches whom, and whether it is as it should be.
+fn check() -> Result<(String, bool)> {
+    eprintln!("$ tombolo lab check");
+    let mut check = tombolo(&["lab", "check"])?;
+    let output = check
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()?;
+    Ok((String::from_utf8(output.stdout)?, output.status.success()))
 }
 
 /// Builds what a lab runs: the program and the CNI plugin, optimised.

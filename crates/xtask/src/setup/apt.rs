@@ -1,6 +1,7 @@
 //! Packages of Debian and its descendants.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail};
 
@@ -39,7 +40,12 @@ pub fn install(missing: &[Missing]) -> Result<()> {
     get(&[&["install", "--yes", "--no-install-recommends"], &names[..]].concat())
 }
 
+/// Brings the lists of packages up to date, once in a run.
 pub fn update() -> Result<()> {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if DONE.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
     get(&["update"])
 }
 
@@ -60,6 +66,8 @@ fn get(arguments: &[&str]) -> Result<()> {
             "Dpkg::Use-Pty=0",
         ])
         .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive");
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        // A line for every file unpacked tells nobody anything; errors go elsewhere.
+        .stdout(Stdio::null());
     run(&mut command)
 }
