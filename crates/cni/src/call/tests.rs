@@ -24,11 +24,6 @@ fn what_is_missing_or_malformed_is_named() {
         ),
         ("CNI_CONTAINERID: it is not set", Command::Delete, &[ifname]),
         (
-            "CNI_CONTAINERID: it is not set",
-            Command::Check,
-            &[ifname, netns],
-        ),
-        (
             "CNI_CONTAINERID: \"-c\" must start",
             Command::Add,
             &[("CNI_CONTAINERID", "-c"), ifname, netns],

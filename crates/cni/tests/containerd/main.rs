@@ -2,14 +2,16 @@
 //!
 //! Needs root and the packages containerd, runc and busybox-static, and says so when they are missing.
 
+mod cable;
 #[path = "../common/mod.rs"]
 mod common;
 mod image;
 mod node;
 mod shell;
 
+use cable::{ADDRESS, OUTSIDE};
 use common::Answer;
-use node::{ADDRESS, Node, OUTSIDE};
+use node::Node;
 use serde_json::{Value, json};
 use std::{
     fs,

@@ -2,7 +2,7 @@
 //!
 //! All of it ends with the first process of the node, which the kernel ends with the test.
 
-use super::{image, shell};
+use super::{cable, image, shell};
 use crate::common::Folder;
 use serde_json::Value;
 use std::{
@@ -11,12 +11,7 @@ use std::{
     process::{self, Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
-use tombolo_linux::{cgroup, link::Veth, netlink::Netlink, netns::Netns, process::CommandExt as _};
-
-pub const ADDRESS: &str = "172.31.77.2";
-pub const OUTSIDE: &str = "172.31.77.1";
-const ADDRESS_V6: &str = "fd00:31:77::2";
-const OUTSIDE_V6: &str = "fd00:31:77::1";
+use tombolo_linux::{cgroup, netlink::Netlink, netns::Netns, process::CommandExt as _};
 
 /// Makes the folders that everything uses by default, all of them the node's own.
 const SETUP: &str = r#"
@@ -57,7 +52,7 @@ impl Node {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tmbctr-{}-{count}", process::id());
         let folder = Folder::new(&name);
-        let netns = lay_cable(&name);
+        let netns = cable::lay(&name);
         let mut holder = Command::new("unshare")
             .args([
                 "--mount",
@@ -144,7 +139,7 @@ impl Node {
             .arg("agent")
             .args(["--cluster-name", "cluster1", "--cluster-id", "1"])
             .args(["--node-name", "n1"])
-            .args(["--node-ip", ADDRESS, "--node-ip", ADDRESS_V6])
+            .args(["--node-ip", cable::ADDRESS, "--node-ip", cable::ADDRESS_V6])
             .args([
                 "--pod-range",
                 "10.77.1.0/24",
@@ -251,8 +246,7 @@ impl Drop for Node {
         }
         let _ = cgroup::remove(&self.name);
         remove_old_cgroups(&self.name);
-        let _ = Netns::delete(&self.name);
-        let _ = Netns::delete(&outside(&self.name));
+        cable::remove(&self.name);
     }
 }
 
@@ -277,40 +271,6 @@ fn build_tombolo() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_tombolo-cni")).with_file_name("tombolo");
     assert!(program.exists(), "{} was not built", program.display());
     program
-}
-
-fn outside(name: &str) -> String {
-    format!("{name}-out")
-}
-
-/// The node's network and a neighbour outside, with a cable between them.
-fn lay_cable(name: &str) -> Netns {
-    let node = Netns::create(name).expect("this test needs root");
-    let outer = Netns::create(&outside(name)).expect("this test needs root");
-    let netlink = Netlink::open_in(&node).expect("netlink");
-    netlink
-        .create_veth(&Veth {
-            name: "eth0",
-            mac: None,
-            mtu: 1500,
-            peer_name: "eth0",
-            peer_mac: None,
-            peer_netns: Some(&outer),
-        })
-        .expect("a cable");
-    for (netns, addresses) in [
-        (&node, [ADDRESS, ADDRESS_V6]),
-        (&outer, [OUTSIDE, OUTSIDE_V6]),
-    ] {
-        let netlink = Netlink::open_in(netns).expect("netlink");
-        let eth0 = netlink.link("eth0").expect("a link").expect("eth0").index;
-        for (address, length) in addresses.into_iter().zip([24, 64]) {
-            let net = format!("{address}/{length}").parse().expect("a prefix");
-            netlink.add_address(eth0, net).expect("an address");
-        }
-        netlink.set_up(eth0).expect("eth0 up");
-    }
-    node
 }
 
 /// The child that `unshare` makes, once it is there.
