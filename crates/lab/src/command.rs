@@ -12,7 +12,7 @@ use crate::{
     status, up,
 };
 use clap::{Args, Subcommand, ValueEnum};
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 use tombolo_model::net::RoutingMode;
 
 #[derive(Debug, Subcommand)]
@@ -238,9 +238,17 @@ pub fn run(command: Command) -> Result<ExitCode> {
             } else {
                 "not there"
             };
-            println!("lab {} is {known}", lab.name);
+            answer(&format!("lab {} is {known}\n", lab.name))?;
         }
-        Command::List => state::names().iter().for_each(|name| println!("{name}")),
+        Command::List => {
+            let names = state::names();
+            answer(
+                &names
+                    .iter()
+                    .map(|name| format!("{name}\n"))
+                    .collect::<String>(),
+            )?;
+        }
         Command::Status { lab, output } => return show_status(&lab.name, output.output),
         Command::Check { lab, output, all } => {
             return run_check(&lab.name, output.output, all);
@@ -291,8 +299,8 @@ fn show_status(name: &str, output: OutputFormat) -> Result<ExitCode> {
     let lab = Lab::open(name)?;
     let status = status::status(&lab.state);
     match output {
-        OutputFormat::Text => print!("{}", status.text()),
-        OutputFormat::Json => print_json(&status),
+        OutputFormat::Text => answer(&status.text())?,
+        OutputFormat::Json => answer(&json(&status))?,
     }
     Ok(exit_code(status.healthy()))
 }
@@ -301,8 +309,8 @@ fn run_check(name: &str, output: OutputFormat, all: bool) -> Result<ExitCode> {
     let lab = Lab::open(name)?;
     let report = check::check(&lab.state, all)?;
     match output {
-        OutputFormat::Text => print!("{}", check::table::text(&report)),
-        OutputFormat::Json => print_json(&report),
+        OutputFormat::Text => answer(&check::table::text(&report))?,
+        OutputFormat::Json => answer(&json(&report))?,
     }
     Ok(exit_code(report.all_well()))
 }
@@ -316,8 +324,7 @@ fn run_pod(verb: PodVerb) -> Result<()> {
         } => {
             let mut lab = Lab::open_to_change(&lab.name)?;
             let id = pod::add(&mut lab, node, identity)?;
-            println!("{id}");
-            Ok(())
+            answer(&format!("{id}\n"))
         }
         PodVerb::Delete { lab, pod } => pod::delete(&mut Lab::open_to_change(&lab.name)?, pod),
     }
@@ -334,7 +341,7 @@ fn run_agent(verb: AgentVerb) -> Result<()> {
     lab.node(node)?;
     match verb {
         AgentVerb::Start(_) if lab.process(node, Role::Agent).is_ok() => {
-            println!("the agent of {node} runs already");
+            answer(&format!("the agent of {node} runs already\n"))?;
         }
         AgentVerb::Start(_) => {
             node::start_agent(&mut lab, node)?;
@@ -415,9 +422,15 @@ impl At {
     }
 }
 
-fn print_json(value: &impl serde::Serialize) {
+fn json(value: &impl serde::Serialize) -> String {
     let text = serde_json::to_string_pretty(value).expect("reports are plain data");
-    println!("{text}");
+    format!("{text}\n")
+}
+
+fn answer(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .map_err(Error::file("write", "the answer"))
 }
 
 fn exit_code(well: bool) -> ExitCode {

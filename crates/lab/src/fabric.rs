@@ -94,6 +94,8 @@ fn make_gateway(lab: &str, shape: &Shape, cluster: u8, router: &Site) -> Result<
     // A switch whose MTU was never set takes on the smallest of its ports', and every node would suffer for one.
     gateway.netlink.set_mtu(switch, MTU - 1)?;
     gateway.netlink.set_mtu(switch, MTU)?;
+    // Left alone it takes on that of a port, and changes it, with every port that comes or goes.
+    gateway.netlink.set_mac(switch, switch_mac(cluster))?;
     gateway.netlink.set_up(switch)?;
     gateway.address(SWITCH, &shape.gateway_addresses(cluster))?;
 
@@ -108,6 +110,10 @@ fn make_gateway(lab: &str, shape: &Shape, cluster: u8, router: &Site) -> Result<
         router.routes_by(&port, &cluster_pod_ranges(cluster), &wire.gateway)?;
     }
     Ok(gateway)
+}
+
+fn switch_mac(cluster: u8) -> [u8; 6] {
+    [0x02, b'l', b'a', b'b', 0, cluster]
 }
 
 fn make_node(lab: &str, shape: &Shape, node: NodeId, gateway: &Site) -> Result<()> {
