@@ -1,2 +1,107 @@
+//! The kernel programs: what happens to a packet of a pod, from the pod's interface to another's.
+//!
+//! Four programs, one for each place a packet can come in at, all of the same parts. A known flow is answered by one look-up
+//! (`flow`); everything else is judged (`judge`), remembered, and then sent the same way (`forward`). The parts return
+//! `Result<Verdict, Drop>`; the entry points here alone turn that into what the kernel is told. Services and encryption are not
+//! here yet.
 #![no_std]
 #![no_main]
+#![allow(unsafe_code)]
+
+mod encap;
+mod event;
+mod flow;
+mod forward;
+mod fragment;
+mod from_container;
+mod from_host;
+mod from_overlay;
+mod from_uplink;
+mod icmp;
+mod judge;
+mod maps;
+mod neighbour;
+mod packet;
+mod path_mtu;
+mod policy;
+
+use aya_ebpf::{
+    bindings::{__sk_buff, TC_ACT_SHOT},
+    macros::classifier,
+    programs::TcContext,
+};
+use tombolo_abi::{Drop, SeenAt};
+
+/// Let other programs and the kernel's own stack go on with the packet.
+const TCX_NEXT: i32 = -1;
+
+/// What a program decided, when it did not drop.
+#[derive(Clone, Copy)]
+pub enum Verdict {
+    /// Not ours, or for the node's own stack.
+    Pass,
+    /// Where to was told to the kernel; this is the helper's return value.
+    Redirect(i32),
+}
+
+#[classifier]
+pub fn from_container(ctx: TcContext) -> i32 {
+    verdict(&ctx, SeenAt::Pod, from_container::run(&ctx))
+}
+
+#[classifier]
+pub fn from_host(ctx: TcContext) -> i32 {
+    verdict(&ctx, SeenAt::Host, from_host::run(&ctx))
+}
+
+#[classifier]
+pub fn from_uplink(ctx: TcContext) -> i32 {
+    verdict(&ctx, SeenAt::Uplink, from_uplink::run(&ctx))
+}
+
+#[classifier]
+pub fn from_overlay(ctx: TcContext) -> i32 {
+    verdict(&ctx, SeenAt::Overlay, from_overlay::run(&ctx))
+}
+
+#[inline(always)]
+fn verdict(ctx: &TcContext, seen_at: SeenAt, result: Result<Verdict, Drop>) -> i32 {
+    match result {
+        Ok(Verdict::Pass) => TCX_NEXT,
+        Ok(Verdict::Redirect(code)) => code,
+        Err(reason) => refuse(ctx.skb.skb, reason as u32, seen_at as u32),
+    }
+}
+
+/// Counts and tells of a drop; for some reasons the sender gets an answer.
+#[inline(never)]
+fn refuse(skb: *mut __sk_buff, reason: u32, seen_at: u32) -> i32 {
+    let ctx = TcContext::new(skb);
+    if reason == Drop::TooBig as u32
+        || reason == Drop::HopLimit as u32
+        || reason == Drop::EncapFailed as u32
+    {
+        // Found while sending, when nobody may have read the packet wholly.
+        judge::look_again(&ctx);
+    }
+    event::dropped(&ctx, reason, seen_at);
+    let answer = if reason == Drop::TooBig as u32 {
+        icmp::too_big(&ctx)
+    } else if reason == Drop::HopLimit as u32 {
+        icmp::hop_limit(&ctx)
+    } else {
+        None
+    };
+    answer.unwrap_or(TC_ACT_SHOT as i32)
+}
+
+/// GPL-compatible, as the kernel asks of programs that call its helpers; the text is under Apache-2.0 too.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}

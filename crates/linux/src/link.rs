@@ -80,6 +80,20 @@ impl Netlink {
         )
     }
 
+    /// Lets the device send without asking for neighbours' Ethernet addresses.
+    pub fn set_no_arp(&self, index: u32) -> Result<()> {
+        let no_arp = libc::IFF_NOARP as u32;
+        self.change_link(
+            "turn off address resolution of",
+            index,
+            Request::new(
+                libc::RTM_NEWLINK,
+                libc::NLM_F_ACK,
+                &head(index, no_arp, no_arp),
+            ),
+        )
+    }
+
     /// Sets the device down.
     pub fn set_down(&self, index: u32) -> Result<()> {
         let up = libc::IFF_UP as u32;

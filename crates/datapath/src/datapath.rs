@@ -1,0 +1,340 @@
+//! The node's data path as a whole: opened, changed and looked at here.
+
+use crate::{
+    Error, Events, WatchHandle, bpf, host, links,
+    maps::{self, Addresses, Counts, Endpoints, Monitor, Nodes, Policies, Records},
+    paths::Paths,
+    programs::{self, FROM_CONTAINER, FROM_HOST, FROM_OVERLAY, FROM_UPLINK},
+};
+use aya::{Ebpf, maps::MapData};
+use ipnet::IpNet;
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::IpAddr,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+};
+use tombolo_abi::{ABI_VERSION, Drop, FLOWS_MAX, Settings, counter};
+use tombolo_linux::{mount, netlink::Netlink};
+use tombolo_model::{
+    change::{Change, EndpointPath, NodePath, PolicyEntry, Reach},
+    id::{ClusterId, EndpointId, NodeSlot},
+    local::TableUse,
+    net::{PodAddresses, RoutingMode},
+};
+
+/// What the node is told once, when the data path is opened.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// A folder on a bpf file system that is ours alone.
+    pub pins: PathBuf,
+    /// Devices that packets from other nodes come in by.
+    pub uplinks: Vec<String>,
+    /// The node's underlay addresses, at most one of each family.
+    pub node_addresses: Vec<IpAddr>,
+    /// The node's address among pods, which is their gateway.
+    pub router: PodAddresses,
+    pub pod_ranges: Vec<IpNet>,
+    pub routing: RoutingMode,
+    pub cluster: ClusterId,
+    /// 16 with 255 clusters, 15 with 511.
+    pub identity_shift: u8,
+    pub pod_mtu: u32,
+    pub masquerade: bool,
+}
+
+/// The loaded programs and the maps. Letting go of it leaves all of them in the kernel, at work.
+pub struct Datapath {
+    config: Config,
+    settings: Settings,
+    netlink: Netlink,
+    devices: host::Devices,
+    ebpf: Ebpf,
+    addresses: Addresses,
+    endpoints: Endpoints,
+    nodes: Nodes,
+    policies: Policies,
+    records: Records,
+    counts: Counts,
+    monitor: Monitor,
+    flows: MapData,
+    paths: Paths,
+}
+
+/// What the pinned maps hold when the data path is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    pub endpoints: Vec<(EndpointId, EndpointPath)>,
+    pub records: Vec<(EndpointId, Vec<u8>)>,
+    pub nodes: Vec<(NodeSlot, NodePath)>,
+    pub addresses: Vec<(IpNet, Reach)>,
+    pub policies: Vec<(EndpointId, Vec<PolicyEntry>)>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    /// Packets and bytes by reason; zeros left out.
+    pub drops: BTreeMap<String, (u64, u64)>,
+    pub events_lost: u64,
+    /// Packets that the flow table had no answer for.
+    pub slow_path: u64,
+    /// Flows judged anew since something changed.
+    pub rejudged: u64,
+    pub fallback_sent: u64,
+    pub fallback_received: u64,
+    pub path_mtu_learnt: u64,
+}
+
+impl Datapath {
+    /// Makes devices, takes over or makes the maps, loads the programs and puts each in place of its predecessor.
+    pub fn open(config: Config) -> Result<Datapath, Error> {
+        let netlink = Netlink::open()?;
+        for name in &config.uplinks {
+            if netlink.link(name)?.is_none() {
+                return Err(Error::NoDevice { name: name.clone() });
+            }
+        }
+        let folder = maps_folder(&config.pins);
+        for path in [&folder, &links_folder(&config.pins)] {
+            fs::create_dir_all(path).map_err(|source| match source.raw_os_error() {
+                Some(libc::EPERM) => Error::NotBpffs { path: path.clone() },
+                _ => Error::Folder {
+                    path: path.clone(),
+                    source,
+                },
+            })?;
+        }
+        if !mount::is_bpffs(&config.pins) {
+            return Err(Error::NotBpffs {
+                path: config.pins.clone(),
+            });
+        }
+        let devices = host::prepare(&netlink, &config)?;
+        let settings = programs::settings(&config, devices.vxlan);
+        let mut ebpf = programs::load(&folder, &settings, FLOWS_MAX)?;
+        let mut datapath = Datapath {
+            addresses: Addresses::take(&mut ebpf)?,
+            endpoints: Endpoints::take(&mut ebpf)?,
+            nodes: Nodes::take(&mut ebpf)?,
+            policies: Policies::take(&mut ebpf)?,
+            records: Records::open(&folder)?,
+            counts: Counts::take(&mut ebpf)?,
+            monitor: Monitor::take(&mut ebpf)?,
+            flows: MapData::from_pin(folder.join("FLOWS"))
+                .map_err(Error::map("FLOWS", "opening"))?,
+            paths: Paths::new(config.node_addresses.clone())?,
+            config,
+            settings,
+            netlink,
+            devices,
+            ebpf,
+        };
+        datapath.monitor.tell_allowed(false)?;
+        datapath.attach_all()?;
+        host::open(&datapath.netlink, &datapath.config)?;
+        Ok(datapath)
+    }
+
+    /// Puts this object's programs at all devices: the node's own first, then those of pods.
+    fn attach_all(&mut self) -> Result<(), Error> {
+        let folder = links_folder(&self.config.pins);
+        let mut wanted = vec![
+            (FROM_HOST, host::NET.to_owned(), folder.join("net")),
+            (FROM_OVERLAY, host::VXLAN.to_owned(), folder.join("vxlan")),
+        ];
+        for name in &self.config.uplinks {
+            wanted.push((
+                FROM_UPLINK,
+                name.clone(),
+                folder.join(format!("uplink-{name}")),
+            ));
+        }
+        for (id, endpoint) in self.endpoints.all()? {
+            // A pod's device that is gone is the agent's to clean up.
+            if let Some(link) = self.netlink.link_by_index(endpoint.ifindex)? {
+                wanted.push((
+                    FROM_CONTAINER,
+                    link.name,
+                    endpoint_pin(&self.config.pins, id),
+                ));
+            }
+        }
+        for (program, device, pin) in &wanted {
+            links::attach(&mut self.ebpf, program, device, pin)?;
+        }
+        Ok(())
+    }
+
+    /// Loads the programs anew and puts each in place of the running one.
+    pub fn replace_programs(&mut self) -> Result<(), Error> {
+        self.ebpf = programs::load(&maps_folder(&self.config.pins), &self.settings, FLOWS_MAX)?;
+        self.attach_all()
+    }
+
+    pub fn recovered(&self) -> Result<Recovered, Error> {
+        let endpoints = self.endpoints.all()?;
+        let policy = |(id, _): &(EndpointId, EndpointPath)| Ok((*id, self.policies.get(*id)?));
+        Ok(Recovered {
+            policies: endpoints.iter().map(policy).collect::<Result<_, Error>>()?,
+            endpoints,
+            records: self.records.all()?,
+            nodes: self.nodes.all()?,
+            addresses: self.addresses.all()?,
+        })
+    }
+
+    pub fn apply(&mut self, change: &Change) -> Result<(), Error> {
+        match change {
+            Change::NodeSet(slot, path) => self.paths.set(&mut self.nodes, *slot, path),
+            Change::NodeGone(slot) => self.paths.unset(&mut self.nodes, *slot),
+            Change::AddressSet(net, reach) => self.addresses.set(*net, *reach),
+            Change::AddressGone(net) => self.addresses.unset(*net),
+            Change::EndpointSet(id, path) => self.set_endpoint(*id, path),
+            Change::EndpointGone(id) => self.unset_endpoint(*id),
+            Change::PolicySet(id, entries) => {
+                self.policies.set(*id, entries)?;
+                self.endpoints.touch(*id)
+            }
+            Change::RouteSet(range) => {
+                Ok(self
+                    .netlink
+                    .replace_route(&host::route(&self.config, &self.devices, *range))?)
+            }
+            Change::RouteGone(range) => {
+                Ok(self
+                    .netlink
+                    .delete_route(&host::route(&self.config, &self.devices, *range))?)
+            }
+        }
+    }
+
+    /// The device carries packets only once the program stands at it and the tables know it.
+    fn set_endpoint(&mut self, id: EndpointId, path: &EndpointPath) -> Result<(), Error> {
+        let ifindex = path.ifindex;
+        let link = self
+            .netlink
+            .link_by_index(ifindex)?
+            .ok_or(Error::NoInterface { ifindex })?;
+        links::attach(
+            &mut self.ebpf,
+            FROM_CONTAINER,
+            &link.name,
+            &endpoint_pin(&self.config.pins, id),
+        )?;
+        self.endpoints.set(id, path)?;
+        host::prepare_pod_device(&link.name)?;
+        Ok(self.netlink.set_up(ifindex)?)
+    }
+
+    fn unset_endpoint(&mut self, id: EndpointId) -> Result<(), Error> {
+        self.endpoints.unset(id)?;
+        self.policies.unset(id)?;
+        links::remove(&endpoint_pin(&self.config.pins, id))
+    }
+
+    /// Keeps what the agent must know of an endpoint beyond a crash.
+    pub fn remember(&mut self, id: EndpointId, record: &[u8]) -> Result<(), Error> {
+        self.records.set(id, record)
+    }
+
+    pub fn forget(&mut self, id: EndpointId) -> Result<(), Error> {
+        self.records.unset(id)
+    }
+
+    /// The reading end of the events. There is one.
+    pub fn events(&mut self) -> Result<Events, Error> {
+        Events::new(maps::take(&mut self.ebpf, "EVENTS")?)
+    }
+
+    /// Whether allowed connections are told of too. Drops always are.
+    pub fn tell_allowed(&mut self, on: bool) -> Result<(), Error> {
+        self.monitor.tell_allowed(on)
+    }
+
+    pub fn counters(&self) -> Result<Counters, Error> {
+        let packets = |index| self.counts.get(index).map(|(packets, _)| packets);
+        let mut drops = BTreeMap::new();
+        for reason in Drop::ALL {
+            let (packets, bytes) = self.counts.get(reason as u32)?;
+            if packets != 0 {
+                drops.insert(reason.name().to_owned(), (packets, bytes));
+            }
+        }
+        Ok(Counters {
+            drops,
+            events_lost: packets(counter::EVENTS_LOST)?,
+            slow_path: packets(counter::SLOW_PATH)?,
+            rejudged: packets(counter::REJUDGED)?,
+            fallback_sent: packets(counter::FALLBACK_SENT)?,
+            fallback_received: packets(counter::FALLBACK_RECEIVED)?,
+            path_mtu_learnt: packets(counter::PATH_MTU_LEARNT)?,
+        })
+    }
+
+    /// How full the flow table is. An estimate when it is large.
+    pub fn flow_use(&self) -> Result<TableUse, Error> {
+        let size = u64::from(FLOWS_MAX);
+        let used =
+            bpf::estimate_flows(self.flows.fd().as_fd(), size).map_err(|source| Error::Io {
+                operation: "counting flows",
+                source,
+            })?;
+        Ok(TableUse { used, size })
+    }
+
+    /// Tells when the node's routes, neighbours or devices have changed; then [`Datapath::refresh`] is due.
+    pub fn watch(&self) -> Result<WatchHandle, Error> {
+        WatchHandle::open()
+    }
+
+    /// Looks again for the way to each node.
+    pub fn refresh(&mut self) -> Result<(), Error> {
+        self.paths.refresh(&mut self.nodes)
+    }
+
+    pub fn warnings(&self) -> Vec<String> {
+        self.paths.warnings()
+    }
+}
+
+#[cfg(test)]
+impl Datapath {
+    pub(crate) fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
+    pub(crate) fn flow_entries(&self) -> Vec<(tombolo_abi::FlowKey, tombolo_abi::Flow)> {
+        let path = maps_folder(&self.config.pins).join("FLOWS");
+        let map = aya::maps::Map::LruHashMap(MapData::from_pin(path).expect("the flow table is pinned"));
+        let map: aya::maps::HashMap<_, tombolo_abi::FlowKey, tombolo_abi::Flow> =
+            map.try_into().expect("the flow table");
+        map.iter().collect::<Result<_, _>>().expect("entries")
+    }
+}
+
+fn maps_folder(pins: &Path) -> PathBuf {
+    pins.join(format!("maps-v{ABI_VERSION}"))
+}
+
+fn links_folder(pins: &Path) -> PathBuf {
+    pins.join("links")
+}
+
+fn endpoint_pin(pins: &Path, id: EndpointId) -> PathBuf {
+    links_folder(pins).join(format!("endpoint-{id}"))
+}
+
+/// Takes everything of ours away from the node: programs, maps, devices, masquerading.
+pub fn remove(pins: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(pins) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::Folder {
+                path: pins.to_owned(),
+                source: error,
+            });
+        }
+        _ => {}
+    }
+    host::remove(&Netlink::open()?)
+}

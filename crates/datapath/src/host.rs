@@ -1,0 +1,119 @@
+//! The node's own side: the devices through which its stack meets pods, and what its stack must allow.
+
+use crate::{Config, Error};
+use ipnet::IpNet;
+use std::net::IpAddr;
+use tombolo_abi::{GATEWAY_MAC, VXLAN_PORT, mark};
+use tombolo_linux::{link::Veth, masquerade, netlink::Netlink, route::Route, sysctl};
+
+/// The node's stack sends to pods through this one.
+pub const HOST: &str = "tombolo_host";
+/// Its other end, where the program stands.
+pub const NET: &str = "tombolo_net";
+/// The kernel's own VXLAN device, the fallback.
+pub const VXLAN: &str = "tombolo_vxlan";
+/// Marks our routes.
+const PROTOCOL: u8 = 0xbb;
+
+/// Indices of the devices.
+pub struct Devices {
+    pub host: u32,
+    pub vxlan: u32,
+}
+
+/// Makes what is missing. The devices stay down until programs are attached.
+pub fn prepare(netlink: &Netlink, config: &Config) -> Result<Devices, Error> {
+    let host = match netlink.link(HOST)? {
+        Some(link) => link.index,
+        None => netlink.create_veth(&Veth {
+            name: HOST,
+            mac: None,
+            mtu: 0,
+            peer_name: NET,
+            peer_mac: Some(GATEWAY_MAC),
+            peer_netns: None,
+        })?,
+    };
+    let vxlan = match netlink.link(VXLAN)? {
+        Some(link) => link.index,
+        None => netlink.create_vxlan_external(VXLAN, VXLAN_PORT, GATEWAY_MAC, 0)?,
+    };
+    netlink.set_no_arp(host)?;
+    for device in [HOST, NET, VXLAN] {
+        sysctl::set(&format!("net/ipv4/conf/{device}/rp_filter"), "0")?;
+        sysctl::set(&format!("net/ipv6/conf/{device}/accept_ra"), "0")?;
+    }
+    sysctl::set(&format!("net/ipv6/conf/{NET}/disable_ipv6"), "1")?;
+    for router in [
+        config.router.v4.map(IpAddr::V4),
+        config.router.v6.map(IpAddr::V6),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        netlink.add_address(host, IpNet::from(router))?;
+    }
+    Ok(Devices { host, vxlan })
+}
+
+/// Opens the way, now that programs stand at the devices.
+pub fn open(netlink: &Netlink, config: &Config) -> Result<(), Error> {
+    sysctl::set("net/ipv4/ip_forward", "1")?;
+    sysctl::set("net/ipv6/conf/all/forwarding", "1")?;
+    if sysctl::get("net/ipv4/conf/all/rp_filter")?.trim() == "1" {
+        // Strict for all devices wins over our own: packets of pods come in elsewhere than they go out.
+        tracing::warn!(
+            "setting net.ipv4.conf.all.rp_filter from 1 (strict) to 2 (loose): pods need it"
+        );
+        sysctl::set("net/ipv4/conf/all/rp_filter", "2")?;
+    }
+    if config.masquerade {
+        masquerade::install(mark::MASQUERADE, mark::MASQUERADE)?;
+    } else {
+        masquerade::remove()?;
+    }
+    for device in [HOST, NET, VXLAN] {
+        if let Some(link) = netlink.link(device)? {
+            netlink.set_up(link.index)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the stack must know of a pod's own device before it is set up.
+pub fn prepare_pod_device(name: &str) -> Result<(), Error> {
+    sysctl::set(&format!("net/ipv4/conf/{name}/rp_filter"), "0")?;
+    sysctl::set(&format!("net/ipv6/conf/{name}/accept_ra"), "0")?;
+    Ok(())
+}
+
+/// The stack's route to a range of pods.
+pub fn route(config: &Config, devices: &Devices, range: IpNet) -> Route {
+    let source = match range {
+        IpNet::V4(_) => config.router.v4.map(IpAddr::V4),
+        IpNet::V6(_) => config.router.v6.map(IpAddr::V6),
+    };
+    Route {
+        destination: range,
+        via: None,
+        ifindex: devices.host,
+        source,
+        mtu: Some(config.pod_mtu),
+        scope_link: true,
+        onlink: false,
+        protocol: PROTOCOL,
+        metric: None,
+        blackhole: false,
+    }
+}
+
+/// Takes away the devices, with which addresses and routes go, and the masquerading.
+pub fn remove(netlink: &Netlink) -> Result<(), Error> {
+    masquerade::remove()?;
+    for device in [HOST, VXLAN] {
+        if let Some(link) = netlink.link(device)? {
+            netlink.delete_link(link.index)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! Programs at devices: attached by tcx links that are pinned, so that they stay, and replaced at one instant.
+
+use crate::{Error, programs};
+use aya::{
+    Ebpf,
+    programs::{
+        LinkOrder, TcAttachType,
+        links::{FdLink, PinnedLink},
+        tc::{SchedClassifierLink, TcAttachOptions},
+    },
+};
+use std::{fs, io, path::Path};
+
+/// Puts `program` at the ingress of `device`, in place of the one that the pinned link holds.
+pub fn attach(
+    ebpf: &mut Ebpf,
+    program: &'static str,
+    device: &str,
+    pin: &Path,
+) -> Result<(), Error> {
+    let failed = |source| Error::Attach {
+        program,
+        device: device.to_owned(),
+        source: Box::new(source),
+    };
+    if let Some(link) = pinned(pin) {
+        if programs::get(ebpf, program)?.attach_to_link(link).is_ok() {
+            return Ok(());
+        }
+        // The link's device is gone, and another has its name.
+        remove(pin)?;
+    }
+    let classifier = programs::get(ebpf, program)?;
+    let options = TcAttachOptions::TcxOrder(LinkOrder::first());
+    let id = classifier
+        .attach_with_options(device, TcAttachType::Ingress, options)
+        .map_err(failed)?;
+    let link = classifier.take_link(id).map_err(failed)?;
+    // Never otherwise: tcx links are file descriptors.
+    let link = FdLink::try_from(link).map_err(|_| Error::Missing { name: program })?;
+    link.pin(pin).map_err(|source| Error::Pin {
+        path: pin.to_owned(),
+        source: Box::new(source),
+    })?;
+    Ok(())
+}
+
+fn pinned(pin: &Path) -> Option<SchedClassifierLink> {
+    let link = PinnedLink::from_pin(pin).ok()?;
+    SchedClassifierLink::try_from(FdLink::from(link)).ok()
+}
+
+/// Takes a program away from its device; nothing to do if the device was gone before.
+pub fn remove(pin: &Path) -> Result<(), Error> {
+    match fs::remove_file(pin) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::Io {
+            operation: "removing the pin of a link",
+            source: error,
+        }),
+        _ => Ok(()),
+    }
+}

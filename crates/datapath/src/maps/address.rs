@@ -1,0 +1,166 @@
+//! `ADDRESSES`, and the counters in `EPOCHS` that tell flows of their changes.
+
+use super::{from_addr, take, to_addr};
+use crate::Error;
+use aya::{
+    Ebpf,
+    maps::{
+        Array, MapData, MapError,
+        lpm_trie::{Key, LpmTrie},
+    },
+};
+use ipnet::IpNet;
+use std::net::IpAddr;
+use tombolo_abi::{ADDRESS_BITS_BEFORE, Addr, AddressEntry, AddressKey, EPOCH_OF_RANGES, place};
+use tombolo_model::{
+    change::{Place, Reach},
+    id::{EndpointId, Identity, NodeSlot},
+};
+
+pub struct Addresses {
+    table: LpmTrie<MapData, AddressKey, AddressEntry>,
+    epochs: Array<MapData, u32>,
+}
+
+impl Addresses {
+    pub fn take(ebpf: &mut Ebpf) -> Result<Addresses, Error> {
+        Ok(Addresses {
+            table: take(ebpf, "ADDRESSES")?,
+            epochs: take(ebpf, "EPOCHS")?,
+        })
+    }
+
+    pub fn set(&mut self, net: IpNet, reach: Reach) -> Result<(), Error> {
+        self.table
+            .insert(&key_of(net), entry_of(net, reach), 0)
+            .map_err(Error::map("ADDRESSES", "writing"))?;
+        self.touch(net)
+    }
+
+    pub fn unset(&mut self, net: IpNet) -> Result<(), Error> {
+        match self.table.remove(&key_of(net)) {
+            Ok(()) => self.touch(net),
+            Err(error) if is_not_found(&error) => Ok(()),
+            Err(error) => Err(Error::map("ADDRESSES", "deleting")(error)),
+        }
+    }
+
+    /// Makes flows that rest on the address be judged again. The table is written before, and programs read the counter first.
+    fn touch(&mut self, net: IpNet) -> Result<(), Error> {
+        let index = if is_single(net) {
+            to_addr(net.addr()).shard()
+        } else {
+            EPOCH_OF_RANGES
+        };
+        let epoch = self
+            .epochs
+            .get(&index, 0)
+            .map_err(Error::map("EPOCHS", "reading"))?;
+        self.epochs
+            .set(index, epoch.wrapping_add(1), 0)
+            .map_err(Error::map("EPOCHS", "writing"))
+    }
+
+    pub fn all(&self) -> Result<Vec<(IpNet, Reach)>, Error> {
+        let read = |item: Result<(Key<AddressKey>, AddressEntry), MapError>| {
+            let (key, entry) = item.map_err(Error::map("ADDRESSES", "reading"))?;
+            Ok(net_of(&key).map(|net| (net, reach_of(entry))))
+        };
+        self.table
+            .iter()
+            .filter_map(|item| read(item).transpose())
+            .collect()
+    }
+}
+
+pub fn is_not_found(error: &MapError) -> bool {
+    match error {
+        MapError::KeyNotFound | MapError::ElementNotFound => true,
+        MapError::SyscallError(error) => error.io_error.raw_os_error() == Some(libc::ENOENT),
+        _ => false,
+    }
+}
+
+fn is_single(net: IpNet) -> bool {
+    net.prefix_len() == net.max_prefix_len()
+}
+
+fn key_of(net: IpNet) -> Key<AddressKey> {
+    let before = match net {
+        IpNet::V4(_) => 96,
+        IpNet::V6(_) => 0,
+    };
+    let [a, b] = to_addr(net.network()).words;
+    let addr = [a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32];
+    Key::new(
+        ADDRESS_BITS_BEFORE + before + u32::from(net.prefix_len()),
+        AddressKey {
+            cluster: 0,
+            _pad: 0,
+            addr,
+        },
+    )
+}
+
+fn net_of(key: &Key<AddressKey>) -> Option<IpNet> {
+    let [a, b, c, d] = key.data().addr.map(u64::from);
+    let addr = Addr {
+        words: [a | b << 32, c | d << 32],
+    };
+    let bits = key.prefix_len().checked_sub(ADDRESS_BITS_BEFORE)?;
+    let bits = match from_addr(addr) {
+        IpAddr::V4(_) if bits >= 96 => bits - 96,
+        _ => bits,
+    };
+    IpNet::new(from_addr(addr), u8::try_from(bits).ok()?).ok()
+}
+
+fn entry_of(net: IpNet, reach: Reach) -> AddressEntry {
+    let (place, index) = match reach.place {
+        Place::Local(endpoint) => (place::LOCAL, endpoint.0),
+        Place::Host => (place::HOST, 0),
+        Place::Remote(slot) => (place::REMOTE, slot.0),
+        Place::World => (place::WORLD, 0),
+        Place::Nowhere => (place::NOWHERE, 0),
+    };
+    AddressEntry {
+        identity: reach.identity.0,
+        index,
+        place,
+        range: u8::from(!is_single(net)),
+    }
+}
+
+fn reach_of(entry: AddressEntry) -> Reach {
+    let place = match entry.place {
+        place::LOCAL => Place::Local(EndpointId(entry.index)),
+        place::HOST => Place::Host,
+        place::REMOTE => Place::Remote(NodeSlot(entry.index)),
+        place::WORLD => Place::World,
+        _ => Place::Nowhere,
+    };
+    Reach {
+        identity: Identity(entry.identity),
+        place,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_go_there_and_back() {
+        for net in [
+            "0.0.0.0/0",
+            "10.1.0.0/16",
+            "10.1.2.3/32",
+            "::/0",
+            "fd00::/8",
+            "fd00:10:1::5/128",
+        ] {
+            let net: IpNet = net.parse().expect("a prefix");
+            assert_eq!(net_of(&key_of(net)), Some(net));
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The maps, one file each: what userspace writes of them is written there and nowhere else.
+
+mod address;
+mod counter;
+mod endpoint;
+mod node;
+mod policy;
+mod record;
+
+pub use address::Addresses;
+pub use counter::{Counts, Monitor};
+pub use endpoint::Endpoints;
+pub use node::Nodes;
+pub use policy::Policies;
+pub use record::Records;
+
+use crate::Error;
+use aya::{
+    Ebpf,
+    maps::{Map, MapError},
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use tombolo_abi::Addr;
+
+/// Takes a map out of the loaded object.
+pub fn take<T: TryFrom<Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, Error> {
+    let map = ebpf.take_map(name).ok_or(Error::Missing { name })?;
+    T::try_from(map).map_err(Error::map(name, "opening"))
+}
+
+pub fn to_addr(address: IpAddr) -> Addr {
+    match address {
+        IpAddr::V4(v4) => Addr::from_v4(u32::from_ne_bytes(v4.octets())),
+        IpAddr::V6(v6) => Addr::from_bytes(v6.octets()),
+    }
+}
+
+pub fn from_addr(addr: Addr) -> IpAddr {
+    if addr.is_v4() {
+        IpAddr::V4(Ipv4Addr::from(addr.v4().to_ne_bytes()))
+    } else {
+        IpAddr::V6(Ipv6Addr::from(addr.bytes()))
+    }
+}

@@ -1,0 +1,6 @@
+//! Packets through the kernel's test-run call.
+
+mod bench;
+mod node;
+mod packets;
+mod paths;

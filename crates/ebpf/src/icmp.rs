@@ -1,0 +1,320 @@
+//! ICMP errors: tied to their flow on the way in, and written by ourselves where a packet is too big or has run out of hops.
+
+use crate::{
+    flow,
+    forward::Way,
+    judge::{self, Arrival},
+    maps::{Scratch, scratch, setting},
+    packet::{self, ETHERNET, ETHERTYPE_V4, ETHERTYPE_V6, ICMP, ICMPV6, TCP, V4, V6},
+};
+use aya_ebpf::{
+    helpers::{bpf_csum_diff, bpf_redirect, bpf_skb_adjust_room, bpf_skb_change_tail},
+    programs::TcContext,
+};
+use tombolo_abi::{Addr, Drop, GATEWAY_MAC, SeenAt, place};
+
+/// Finds the flow that an error speaks of, and the way to the end that it is for.
+#[inline(always)]
+pub fn related(
+    ctx: &TcContext,
+    arrival: &Arrival,
+    way: &mut Way,
+    scratch: &mut Scratch,
+) -> Result<(), Drop> {
+    let quoted = (arrival.l3 as usize & 0x7f) + (scratch.packet.transport as usize & 0x0fff) + 8;
+    read_quoted(ctx, arrival.ethertype, quoted, scratch)?;
+    // The quoted packet's sender is whom the error is for.
+    let for_lower = scratch.key.lower == scratch.packet.destination;
+    if !for_lower && scratch.key.upper != scratch.packet.destination {
+        return Err(Drop::IcmpWithoutFlow);
+    }
+    let flow = flow::find(&scratch.key).ok_or(Drop::IcmpWithoutFlow)?;
+    // SAFETY: a map element found in this run.
+    let flow = unsafe { &*flow };
+    let (target, other, other_addr) = if scratch.identities[0] == 0 {
+        (flow.sides[0], flow.sides[1], scratch.key.upper)
+    } else {
+        (flow.sides[1], flow.sides[0], scratch.key.lower)
+    };
+    scratch.identities[0] = 0;
+    if flow::is_expired(flow, flow::now()) || !flow::holds(&target) {
+        return Err(Drop::IcmpWithoutFlow);
+    }
+    let mut identity = 2;
+    if arrival.tunnel != 0 || arrival.seen_at == SeenAt::Pod as u32 {
+        let source = judge::source_of(ctx, arrival, &scratch.packet)?;
+        let is_other = source.identity == other.identity
+            && source.index == other.index
+            && source.place == other.place;
+        // A pod may complain of what it received itself, and of nothing else.
+        if !is_other || (arrival.tunnel == 0 && scratch.packet.source != other_addr) {
+            return Err(Drop::IcmpWithoutFlow);
+        }
+        identity = source.identity;
+    }
+    if (arrival.tunnel != 0 || arrival.seen_at == SeenAt::Uplink as u32)
+        && !matches!(target.place, place::LOCAL | place::HOST)
+    {
+        return Err(Drop::NotOurs);
+    }
+    way.identity = identity;
+    way.place = target.place;
+    way.index = target.index;
+    way.source_port = flow.source_port;
+    Ok(())
+}
+
+/// Reads the quoted packet's key. Whether its sender is the upper end is left in the first of the scratch identities.
+#[inline(always)]
+fn read_quoted(
+    ctx: &TcContext,
+    ethertype: u16,
+    offset: usize,
+    scratch: &mut Scratch,
+) -> Result<(), Drop> {
+    let (source, destination, protocol, transport);
+    if ethertype == ETHERTYPE_V4 {
+        let header: V4 = packet::copy(ctx, offset).map_err(|_| Drop::IcmpWithoutFlow)?;
+        (source, destination) = (
+            Addr::from_v4(header.source),
+            Addr::from_v4(header.destination),
+        );
+        protocol = header.protocol;
+        transport = (header.version as usize & 15) * 4;
+    } else {
+        let header: V6 = packet::copy(ctx, offset).map_err(|_| Drop::IcmpWithoutFlow)?;
+        (source, destination) = (
+            Addr {
+                words: header.source,
+            },
+            Addr {
+                words: header.destination,
+            },
+        );
+        protocol = header.next;
+        transport = 40;
+    }
+    let first: [u16; 4] =
+        packet::copy(ctx, offset + transport).map_err(|_| Drop::IcmpWithoutFlow)?;
+    let echo = match (protocol, u16::from_be(first[0])) {
+        (ICMP, 0x0800) | (ICMPV6, 0x8000) => 1,
+        (ICMP, 0x0000) | (ICMPV6, 0x8100) => 2,
+        (ICMP | ICMPV6, _) => return Err(Drop::IcmpWithoutFlow),
+        _ => 0,
+    };
+    let ports = if echo == 0 {
+        (first[0], first[1])
+    } else {
+        (first[2], first[2])
+    };
+    let (mut key, from) = packet::key_of(source, destination, ports.0, ports.1, protocol);
+    if echo != 0 {
+        key.kind = if (echo == 1) == (from == 0) {
+            packet::KIND_ECHO_BY_LOWER
+        } else {
+            packet::KIND_ECHO_BY_UPPER
+        };
+    }
+    scratch.key = key;
+    scratch.identities[0] = from as u32;
+    Ok(())
+}
+
+/// Tells the sender of a packet how large it may be.
+#[inline(always)]
+pub fn too_big(ctx: &TcContext) -> Option<i32> {
+    let mtu = scratch()?.mtu;
+    answer(ctx, false, [3, 4], [2, 0], mtu)
+}
+
+/// Tells the sender of a packet that it ran out of hops here.
+#[inline(always)]
+pub fn hop_limit(ctx: &TcContext) -> Option<i32> {
+    answer(ctx, true, [11, 0], [3, 0], 0)
+}
+
+/// `by_router`: from the gateway that pods know; else in the name of the destination, which the node's own stack takes too.
+#[inline(always)]
+fn answer(ctx: &TcContext, by_router: bool, v4: [u8; 2], v6: [u8; 2], rest: u32) -> Option<i32> {
+    // SAFETY: a plain read of a context field.
+    let ethertype = unsafe { (*ctx.skb.skb).protocol } as u16;
+    if ethertype == ETHERTYPE_V4 {
+        let header: V4 = packet::copy(ctx, ETHERNET).ok()?;
+        if header.version != 0x45 {
+            return None;
+        }
+        if header.protocol == TCP {
+            answer_v4::<40>(ctx, &header, by_router, v4, rest)
+        } else {
+            answer_v4::<28>(ctx, &header, by_router, v4, rest)
+        }
+    } else if ethertype == ETHERTYPE_V6 {
+        let header: V6 = packet::copy(ctx, ETHERNET).ok()?;
+        if header.next == TCP {
+            answer_v6::<60>(ctx, &header, by_router, v6, rest)
+        } else {
+            answer_v6::<48>(ctx, &header, by_router, v6, rest)
+        }
+    } else {
+        None
+    }
+}
+
+/// Cuts the packet to what is quoted, and makes room before it.
+#[inline(always)]
+fn reshape(ctx: &TcContext, quoted: u32, room: i32) -> Option<()> {
+    // SAFETY: helpers on this program's own context.
+    unsafe {
+        if ctx.len() < ETHERNET as u32 + quoted
+            || bpf_skb_change_tail(ctx.skb.skb, ETHERNET as u32 + quoted, 0) != 0
+        {
+            return None;
+        }
+        if bpf_skb_adjust_room(ctx.skb.skb, room, 1, 0) != 0 {
+            None
+        } else {
+            Some(())
+        }
+    }
+}
+
+/// Swaps the ends of the Ethernet header: back to whom the packet came from.
+#[inline(always)]
+fn turn_ethernet(frame: &mut [u8; 14]) {
+    for i in 0..6 {
+        frame[i] = frame[i + 6];
+        frame[i + 6] = GATEWAY_MAC[i];
+    }
+}
+
+#[inline(always)]
+fn fold(sum: i64) -> [u8; 2] {
+    let mut sum = sum as u32;
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    (!(sum as u16)).to_ne_bytes()
+}
+
+/// The sum of `N` bytes of the packet from `offset` on.
+#[inline(always)]
+fn sum_of<const N: usize>(ctx: &TcContext, offset: usize, seed: u32) -> Option<i64> {
+    let mut bytes: [u32; 16] = [0; 16];
+    // SAFETY: `N` is at most 64 in all uses; both helpers stay within `bytes`.
+    unsafe {
+        if aya_ebpf::helpers::bpf_skb_load_bytes(
+            ctx.skb.skb.cast(),
+            offset as u32,
+            bytes.as_mut_ptr().cast(),
+            N as u32,
+        ) != 0
+        {
+            return None;
+        }
+        Some(bpf_csum_diff(
+            core::ptr::null_mut(),
+            0,
+            bytes.as_mut_ptr(),
+            N as u32,
+            seed,
+        ))
+    }
+}
+
+#[inline(always)]
+fn back(ctx: &TcContext) -> i32 {
+    // SAFETY: a plain read of a context field; the helper has no preconditions.
+    unsafe { bpf_redirect((*ctx.skb.skb).ifindex, 0) as i32 }
+}
+
+#[inline(always)]
+fn answer_v4<const QUOTED: usize>(
+    ctx: &TcContext,
+    header: &V4,
+    by_router: bool,
+    message: [u8; 2],
+    rest: u32,
+) -> Option<i32> {
+    reshape(ctx, QUOTED as u32, 28)?;
+    let body = sum_of::<QUOTED>(ctx, ETHERNET + 28, 0)? as u32;
+    let mut words: [u32; 7] = [0; 7];
+    let length = (28 + QUOTED as u16).to_be_bytes();
+    words[0] = u32::from_ne_bytes([0x45, 0xc0, length[0], length[1]]);
+    words[2] = u32::from_ne_bytes([64, ICMP, 0, 0]);
+    words[3] = if by_router {
+        setting!(router_v4).v4()
+    } else {
+        header.destination
+    };
+    words[4] = header.source;
+    words[5] = u32::from_ne_bytes([message[0], message[1], 0, 0]);
+    words[6] = rest.to_be();
+    // SAFETY: the helper reads 20 bytes, then 8, of the 28 of `words`.
+    let (ip, icmp) = unsafe {
+        (
+            bpf_csum_diff(core::ptr::null_mut(), 0, words.as_mut_ptr(), 20, 0),
+            bpf_csum_diff(core::ptr::null_mut(), 0, words.as_mut_ptr().add(5), 8, body),
+        )
+    };
+    let (ip, icmp) = (fold(ip), fold(icmp));
+    words[2] = u32::from_ne_bytes([64, ICMP, ip[0], ip[1]]);
+    words[5] = u32::from_ne_bytes([message[0], message[1], icmp[0], icmp[1]]);
+    turn_ethernet(packet::at_mut(ctx, 0)?);
+    let place: &mut [u8; 28] = packet::at_mut(ctx, ETHERNET)?;
+    // SAFETY: both are 28 bytes.
+    unsafe { core::ptr::write_unaligned(place.as_mut_ptr().cast::<[u32; 7]>(), words) };
+    Some(back(ctx))
+}
+
+#[inline(always)]
+fn answer_v6<const QUOTED: usize>(
+    ctx: &TcContext,
+    header: &V6,
+    by_router: bool,
+    message: [u8; 2],
+    rest: u32,
+) -> Option<i32> {
+    reshape(ctx, QUOTED as u32, 48)?;
+    let body = sum_of::<QUOTED>(ctx, ETHERNET + 48, 0)? as u32;
+    let source = if by_router {
+        setting!(router_v6).words
+    } else {
+        header.destination
+    };
+    let length = (8 + QUOTED as u16).to_be_bytes();
+    let halves = |word: u64| [word as u32, (word >> 32) as u32];
+    let [[a, b], [c, d]] = [halves(source[0]), halves(source[1])];
+    let [[e, f], [g, h]] = [halves({ header.source }[0]), halves({ header.source }[1])];
+    let kind = u32::from_ne_bytes([message[0], message[1], 0, 0]);
+    let size = u32::from_ne_bytes([0, 0, length[0], length[1]]);
+    // The sum is over the pseudo header, the message's head and the quoted packet.
+    let mut summed: [u32; 12] = [
+        a,
+        b,
+        c,
+        d,
+        e,
+        f,
+        g,
+        h,
+        size,
+        u32::from(ICMPV6).to_be(),
+        kind,
+        rest.to_be(),
+    ];
+    // SAFETY: the helper reads the 48 bytes of `summed`.
+    let sum =
+        fold(unsafe { bpf_csum_diff(core::ptr::null_mut(), 0, summed.as_mut_ptr(), 48, body) });
+    let head = u32::from_ne_bytes([0x60, 0, 0, 0]);
+    let next = u32::from_ne_bytes([length[0], length[1], ICMPV6, 64]);
+    let kind = u32::from_ne_bytes([message[0], message[1], sum[0], sum[1]]);
+    turn_ethernet(packet::at_mut(ctx, 0)?);
+    let place: &mut [u8; 48] = packet::at_mut(ctx, ETHERNET)?;
+    // SAFETY: both are 48 bytes.
+    unsafe {
+        core::ptr::write_unaligned(
+            place.as_mut_ptr().cast::<[u32; 12]>(),
+            [head, next, a, b, c, d, e, f, g, h, kind, rest.to_be()],
+        );
+    }
+    Some(back(ctx))
+}

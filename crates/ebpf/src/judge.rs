@@ -1,0 +1,480 @@
+//! The slow path: who speaks to whom, from where to where, and may they. What it decides is remembered in the flow table.
+//!
+//! The same code serves a miss, a flow that something has changed under, the fallback device and the kernel's test-run call.
+
+use crate::{
+    event, flow,
+    forward::{self, Way},
+    fragment, from_host,
+    from_uplink::Outer,
+    icmp,
+    maps::{ADDRESSES, ENDPOINTS, FLOWS, NODE_SLOTS, NODES, Scratch, count, scratch, setting},
+    packet::{self, ICMP, ICMPV6, KIND_ECHO_REPLY, KIND_ECHO_REQUEST, Packet, TCP, WHOLE},
+    policy,
+};
+use aya_ebpf::{bindings::__sk_buff, btf_maps::lpm_trie::Key, programs::TcContext};
+use tombolo_abi::{
+    ADDRESS_BITS, Addr, AddressEntry, AddressKey, Drop, FlowKey, NodeEntry, SeenAt, Side, counter,
+    direction, flow_state, node_flag, place,
+};
+
+/// Where a packet came in, and what vouches for its source.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Arrival {
+    /// Of the sending node, when the packet came by a tunnel.
+    pub peer: Addr,
+    pub vni: u32,
+    pub seen_at: u32,
+    pub l3: u32,
+    pub ethertype: u16,
+    pub tunnel: u16,
+}
+
+impl Arrival {
+    #[inline(always)]
+    pub fn plain(seen_at: SeenAt, ethertype: u16) -> Arrival {
+        let peer = Addr { words: [0; 2] };
+        Arrival {
+            peer,
+            vni: 0,
+            seen_at: seen_at as u32,
+            l3: packet::ETHERNET as u32,
+            ethertype,
+            tunnel: 0,
+        }
+    }
+
+    #[inline(always)]
+    pub fn tunnel(seen_at: SeenAt, ethertype: u16, l3: usize, outer: &Outer) -> Arrival {
+        Arrival {
+            peer: outer.peer,
+            vni: outer.vni,
+            seen_at: seen_at as u32,
+            l3: l3 as u32,
+            ethertype,
+            tunnel: 1,
+        }
+    }
+}
+
+/// Finds the way of a packet that the flow table had no answer for.
+#[inline(always)]
+pub fn judge(ctx: &TcContext, arrival: &Arrival, way: &mut Way) -> Result<(), Drop> {
+    // The number travels as an integer, since the verifier follows no enum through a call.
+    match decide(ctx.skb.skb, arrival, way) {
+        0 => Ok(()),
+        reason => Err(by_number(reason)),
+    }
+}
+
+#[inline(always)]
+fn by_number(reason: u32) -> Drop {
+    if reason == 0 || reason >= Drop::COUNT as u32 {
+        return Drop::Malformed;
+    }
+    // SAFETY: `Drop` is `repr(u8)` and names every number from 1 to COUNT - 1.
+    unsafe { core::mem::transmute::<u8, Drop>(reason as u8) }
+}
+
+#[inline(never)]
+fn decide(skb: *mut __sk_buff, arrival: &Arrival, way: &mut Way) -> u32 {
+    let ctx = TcContext::new(skb);
+    let Some(scratch) = scratch() else {
+        return Drop::Malformed as u32;
+    };
+    match weigh(&ctx, arrival, way, scratch) {
+        Ok(()) => 0,
+        Err(reason) => reason as u32,
+    }
+}
+
+/// Reads the packet for an event, without judging it.
+#[inline(always)]
+pub fn look_again(ctx: &TcContext) {
+    let Some(scratch) = scratch() else { return };
+    scratch.identities = [0; 2];
+    scratch.endpoints = [0; 2];
+    // SAFETY: a plain read of a context field.
+    let ethertype = unsafe { (*ctx.skb.skb).protocol } as u16;
+    let _ = packet::read(ctx, ethertype, packet::ETHERNET, &mut scratch.packet);
+}
+
+#[inline(always)]
+fn weigh(
+    ctx: &TcContext,
+    arrival: &Arrival,
+    way: &mut Way,
+    scratch: &mut Scratch,
+) -> Result<(), Drop> {
+    forward::count_slow(ctx);
+    scratch.identities = [0; 2];
+    scratch.endpoints = [0; 2];
+    scratch.packet.source = Addr { words: [0; 2] };
+    scratch.packet.destination = Addr { words: [0; 2] };
+    scratch.packet.protocol = 0;
+    packet::read(
+        ctx,
+        arrival.ethertype,
+        arrival.l3 as usize & 0x7f,
+        &mut scratch.packet,
+    )?;
+    if is_local_chatter(&scratch.packet) {
+        return Err(Drop::LinkLocal);
+    }
+    if scratch.packet.fragment != WHOLE {
+        fragment::resolve(&mut scratch.packet)?;
+    }
+    way.headers = u32::from(scratch.packet.headers);
+    if scratch.packet.is_icmp_error() {
+        return icmp::related(ctx, arrival, way, scratch);
+    }
+    let (key, from) = scratch.packet.key();
+    scratch.key = key;
+    let source = source_of(ctx, arrival, &scratch.packet)?;
+    scratch.identities[0] = source.identity;
+    scratch.endpoints[0] = if source.place == place::LOCAL {
+        source.index
+    } else {
+        0
+    };
+    let destination = destination_of(arrival, scratch.packet.destination)?;
+    scratch.identities[1] = destination.identity;
+    scratch.endpoints[1] = if destination.place == place::LOCAL {
+        destination.index
+    } else {
+        0
+    };
+    scratch.flow.sides = if from == 0 {
+        [source, destination]
+    } else {
+        [destination, source]
+    };
+    settle(scratch, from)?;
+    event::allowed(ctx, arrival.seen_at);
+    way.identity = source.identity;
+    way.place = destination.place;
+    way.index = destination.index;
+    way.source_port = scratch.flow.source_port;
+    Ok(())
+}
+
+/// Asks policy of the flow's two sides, in the direction that the flow was opened in, and remembers the flow.
+#[inline(always)]
+fn settle(scratch: &mut Scratch, from: usize) -> Result<(), Drop> {
+    let now = flow::now();
+    let packet = &scratch.packet;
+    let flow = &mut scratch.flow;
+    flow.opener = from as u8;
+    flow.state = if packet.protocol == TCP {
+        flow_state::TCP
+    } else {
+        0
+    };
+    flow.created = now;
+    flow.source_port = flow::spread(
+        packet.source,
+        packet.destination,
+        u32::from(packet.source_port) << 16 | u32::from(packet.destination_port),
+    );
+    let mut is_known = false;
+    if !flow::opens(packet.tcp_flags) {
+        if let Some(old) = flow::find(&scratch.key) {
+            // SAFETY: a map element found in this run.
+            let old = unsafe { &*old };
+            if !flow::is_expired(old, now) {
+                // Something changed under it, or a packet came by another way: the flow as it was opened is judged again.
+                is_known = true;
+                flow.opener = old.opener & 1;
+                flow.state = old.state;
+                flow.created = old.created;
+                flow.source_port = old.source_port;
+                count(counter::REJUDGED, 0);
+            }
+        }
+    }
+    let verdict = ask(flow.sides, flow.opener, &scratch.key, packet);
+    if let Err(reason) = verdict {
+        if is_known {
+            let _ = FLOWS.remove(&scratch.key);
+        }
+        return Err(reason);
+    }
+    flow.last = now;
+    flow.lifetime = flow::lifetime(flow);
+    flow::touch(flow, from, packet.tcp_flags, now);
+    FLOWS
+        .insert(&scratch.key, &scratch.flow, 0)
+        .map_err(|_| Drop::FlowTableFull)
+}
+
+#[inline(always)]
+fn ask(sides: [Side; 2], opener: u8, key: &FlowKey, packet: &Packet) -> Result<(), Drop> {
+    let (from, to, port) = if opener == 0 {
+        (sides[0], sides[1], key.upper_port)
+    } else {
+        (sides[1], sides[0], key.lower_port)
+    };
+    let port = match packet.protocol {
+        ICMP | ICMPV6 => u16::from(message_type(packet)).to_be(),
+        _ => port,
+    };
+    if from.place == place::LOCAL
+        && !policy::allows(
+            from.index,
+            direction::EGRESS,
+            to.identity,
+            packet.protocol,
+            port,
+        )
+    {
+        return Err(Drop::EgressDenied);
+    }
+    if to.place == place::LOCAL
+        && !policy::allows(
+            to.index,
+            direction::INGRESS,
+            from.identity,
+            packet.protocol,
+            port,
+        )
+    {
+        return Err(Drop::IngressDenied);
+    }
+    Ok(())
+}
+
+/// The ICMP type that opened the flow: an answer belongs to its request.
+#[inline(always)]
+fn message_type(packet: &Packet) -> u8 {
+    match packet.kind {
+        KIND_ECHO_REQUEST | KIND_ECHO_REPLY if packet.protocol == ICMP => 8,
+        KIND_ECHO_REQUEST | KIND_ECHO_REPLY => 128,
+        _ => packet.icmp_type,
+    }
+}
+
+/// What concerns one link only and no pod network carries: multicast, link-local addresses, neighbour and router discovery.
+#[inline(always)]
+fn is_local_chatter(packet: &Packet) -> bool {
+    let [source, destination] = [packet.source, packet.destination];
+    if destination.is_v4() {
+        let [a, b, ..] = destination.v4().to_ne_bytes();
+        let first = source.v4() as u8;
+        return a >= 224
+            || a == 127
+            || a == 0
+            || (a == 169 && b == 254)
+            || first == 0
+            || first == 127
+            || first >= 224;
+    }
+    let first = destination.words[0] as u16;
+    let link_local = |words: [u64; 2]| words[0] as u16 & 0xc0ffu16 == 0x80feu16;
+    first as u8 == 0xff
+        || source.words[0] as u8 == 0xff
+        || link_local(destination.words)
+        || link_local(source.words)
+        || (source.words[0] == 0 && source.words[1] & 0x00ff_ffff_ffff_ffff == 0)
+        || (destination.words[0] == 0 && destination.words[1] & 0x00ff_ffff_ffff_ffff == 0)
+        || (packet.protocol == ICMPV6
+            && matches!(packet.icmp_type, 130..=137 | 143)
+            && packet.fragment == WHOLE)
+}
+
+#[inline(always)]
+fn reach(addr: Addr) -> AddressEntry {
+    let [a, b] = addr.words;
+    let addr = [a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32];
+    let key = Key::new(
+        ADDRESS_BITS,
+        AddressKey {
+            cluster: 0,
+            _pad: 0,
+            addr,
+        },
+    );
+    ADDRESSES.get(&key).copied().unwrap_or_default()
+}
+
+/// A side that rests on an address and not on an endpoint.
+#[inline(always)]
+fn side_at(addr: Addr, entry: AddressEntry, identity: u32) -> Side {
+    let shard = addr.shard();
+    Side {
+        identity,
+        epoch: flow::epoch_of(shard, entry.range),
+        index: entry.index,
+        shard: shard as u16,
+        place: entry.place,
+        range: entry.range,
+        _pad: 0,
+    }
+}
+
+#[inline(always)]
+fn local_side(entry: AddressEntry) -> Result<Side, Drop> {
+    let endpoint = ENDPOINTS
+        .get(u32::from(entry.index))
+        .ok_or(Drop::EndpointGone)?;
+    if endpoint.ifindex == 0 {
+        return Err(Drop::EndpointGone);
+    }
+    Ok(Side {
+        identity: endpoint.identity,
+        epoch: endpoint.epoch,
+        index: entry.index,
+        shard: 0,
+        place: place::LOCAL,
+        range: 0,
+        _pad: 0,
+    })
+}
+
+/// Who sent the packet. Each way in has its own proof.
+#[inline(always)]
+pub fn source_of(ctx: &TcContext, arrival: &Arrival, packet: &Packet) -> Result<Side, Drop> {
+    // The counter is read before the entry: whatever changes in between makes the flow be judged again.
+    let mut side = side_at(packet.source, AddressEntry::default(), 0);
+    let entry = reach(packet.source);
+    side = side_at_read(side, packet.source, entry);
+    if arrival.tunnel != 0 {
+        return tunnel_source(arrival, entry, side);
+    }
+    if arrival.seen_at == SeenAt::Pod as u32 {
+        if entry.place != place::LOCAL {
+            return Err(Drop::SpoofedSource);
+        }
+        let local = local_side(entry)?;
+        let endpoint = ENDPOINTS
+            .get(u32::from(entry.index))
+            .ok_or(Drop::EndpointGone)?;
+        // SAFETY: a plain read of a context field.
+        return if endpoint.ifindex == unsafe { (*ctx.skb.skb).ifindex } {
+            Ok(local)
+        } else {
+            Err(Drop::SpoofedSource)
+        };
+    }
+    if arrival.seen_at == SeenAt::Host as u32 {
+        return host_source(ctx, entry, side);
+    }
+    match entry.place {
+        place::WORLD => Ok(side),
+        place::REMOTE => {
+            let node = NODES
+                .get(u32::from(entry.index))
+                .ok_or(Drop::NodeUnreachable)?;
+            if node.flags & node_flag::TUNNEL != 0 {
+                Err(Drop::NotEncapsulated)
+            } else {
+                Ok(side)
+            }
+        }
+        place::NOWHERE => Err(Drop::NobodyThere),
+        _ => Err(Drop::SpoofedSource),
+    }
+}
+
+/// The side with what the table says filled in; its counter stays as it was read before.
+#[inline(always)]
+fn side_at_read(before: Side, addr: Addr, entry: AddressEntry) -> Side {
+    let epoch = if entry.range == 0 {
+        before.epoch
+    } else {
+        flow::epoch_of(addr.shard(), 1)
+    };
+    Side {
+        identity: entry.identity,
+        index: entry.index,
+        place: entry.place,
+        range: entry.range,
+        epoch,
+        ..before
+    }
+}
+
+/// From the node's own stack: the node itself, the world beyond it, or somebody whom our own programs have marked.
+#[inline(always)]
+fn host_source(ctx: &TcContext, entry: AddressEntry, side: Side) -> Result<Side, Drop> {
+    if let Some(identity) = from_host::marked(ctx) {
+        return Ok(Side {
+            identity,
+            place: place::HOST,
+            index: 0,
+            ..side
+        });
+    }
+    if entry.place == place::HOST || entry.place == place::WORLD {
+        Ok(side)
+    } else {
+        Err(Drop::SpoofedSource)
+    }
+}
+
+/// By a tunnel: a node of the mesh that may own the identity, for an address that is not known to be elsewhere.
+#[inline(always)]
+fn tunnel_source(arrival: &Arrival, entry: AddressEntry, side: Side) -> Result<Side, Drop> {
+    let slot = NODE_SLOTS.get_ptr(&arrival.peer).ok_or(Drop::UnknownNode)?;
+    // SAFETY: a map element found in this run.
+    let slot = unsafe { *slot };
+    let node = NODES.get(slot).ok_or(Drop::UnknownNode)?;
+    if node.flags & node_flag::VALID == 0 || node.address != arrival.peer {
+        return Err(Drop::UnknownNode);
+    }
+    if !may_claim(node, arrival.vni) {
+        return Err(Drop::ForeignIdentity);
+    }
+    let elsewhere = match entry.place {
+        place::LOCAL | place::HOST => true,
+        place::REMOTE => u32::from(entry.index) != slot,
+        _ => false,
+    };
+    if elsewhere {
+        return Err(Drop::SpoofedSource);
+    }
+    Ok(Side {
+        identity: arrival.vni,
+        index: slot as u16,
+        place: place::REMOTE,
+        ..side
+    })
+}
+
+/// Which identities packets of a node may carry: those of its cluster, and the reserved ones that make sense on a wire.
+#[inline(always)]
+fn may_claim(node: &NodeEntry, identity: u32) -> bool {
+    if identity < 256 {
+        // World, health, init, remote node, ingress, world by family; well-known and fixed ones from 100 on.
+        return matches!(identity, 2 | 4 | 5 | 6 | 8 | 9 | 10 | 100..);
+    }
+    identity >> (setting!(identity_shift) & 31) == u32::from(node.cluster)
+}
+
+#[inline(always)]
+fn destination_of(arrival: &Arrival, addr: Addr) -> Result<Side, Drop> {
+    let before = side_at(addr, AddressEntry::default(), 0);
+    let entry = reach(addr);
+    if entry.place == place::LOCAL {
+        return local_side(entry);
+    }
+    let side = side_at_read(before, addr, entry);
+    let from_outside = arrival.tunnel != 0 || arrival.seen_at == SeenAt::Uplink as u32;
+    match entry.place {
+        place::HOST => Ok(side),
+        place::NOWHERE => Err(Drop::NobodyThere),
+        _ if from_outside => Err(Drop::NotOurs),
+        place::REMOTE => {
+            let node = NODES
+                .get(u32::from(entry.index))
+                .ok_or(Drop::NodeUnreachable)?;
+            if node.flags & node_flag::VALID == 0 {
+                Err(Drop::NodeUnreachable)
+            } else {
+                Ok(side)
+            }
+        }
+        _ if arrival.seen_at == SeenAt::Host as u32 => Err(Drop::NobodyThere),
+        _ => Ok(side),
+    }
+}

@@ -1,0 +1,104 @@
+//! The maps, and the settings that are constants to the verifier.
+
+use crate::packet::Packet;
+use aya_ebpf::{
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    macros::btf_map,
+};
+use tombolo_abi::{
+    ADDRESSES_MAX, Addr, AddressEntry, AddressKey, Counter, ENDPOINTS_MAX, EPOCHS_MAX,
+    EVENTS_BYTES, EndpointEntry, Event, FLOWS_MAX, FRAGMENTS_MAX, Flow, FlowKey, Fragment,
+    FragmentKey, NODES_MAX, NodeEntry, POLICY_RULES_MAX, PathMtu, PolicyKey, PolicyRule, Settings,
+    counter,
+};
+
+/// Filled in by the loader.
+#[unsafe(no_mangle)]
+pub static SETTINGS: Settings = Settings {
+    node_v4: Addr { words: [0; 2] },
+    node_v6: Addr { words: [0; 2] },
+    router_v4: Addr { words: [0; 2] },
+    router_v6: Addr { words: [0; 2] },
+    pods_v4: [Addr { words: [0; 2] }; 2],
+    pods_v6: [Addr { words: [0; 2] }; 2],
+    vxlan_ifindex: 0,
+    pod_mtu: 0,
+    identity_shift: 0,
+    flags: 0,
+};
+
+macro_rules! setting {
+    ($field:ident) => {
+        // SAFETY: a plain read of a static; volatile, because the loader changes it after the compiler has seen it.
+        unsafe { core::ptr::read_volatile(&raw const crate::maps::SETTINGS.$field) }
+    };
+}
+pub(crate) use setting;
+
+#[btf_map]
+pub static FLOWS: LruHashMap<FlowKey, Flow, { FLOWS_MAX as usize }> = LruHashMap::new();
+#[btf_map]
+pub static ENDPOINTS: Array<EndpointEntry, { ENDPOINTS_MAX as usize }> = Array::new();
+#[btf_map]
+pub static NODES: Array<NodeEntry, { NODES_MAX as usize }> = Array::new();
+/// Underlay address to slot.
+#[btf_map]
+pub static NODE_SLOTS: HashMap<Addr, u32, { NODES_MAX as usize }, 1> = HashMap::new();
+#[btf_map]
+pub static ADDRESSES: LpmTrie<AddressKey, AddressEntry, { ADDRESSES_MAX as usize }> =
+    LpmTrie::new();
+/// How often the addresses of a shard have moved or changed hands.
+#[btf_map]
+pub static EPOCHS: Array<u32, { EPOCHS_MAX as usize }> = Array::new();
+#[btf_map]
+pub static POLICY: ArrayOfMaps<
+    LpmTrie<PolicyKey, PolicyRule, { POLICY_RULES_MAX as usize }>,
+    { ENDPOINTS_MAX as usize },
+> = ArrayOfMaps::new();
+#[btf_map]
+pub static PATH_MTU: Array<PathMtu, { NODES_MAX as usize }> = Array::new();
+#[btf_map]
+pub static FRAGMENTS: LruHashMap<FragmentKey, Fragment, { FRAGMENTS_MAX as usize }> =
+    LruHashMap::new();
+#[btf_map]
+pub static COUNTERS: PerCpuArray<Counter, { counter::MAX as usize }> = PerCpuArray::new();
+#[btf_map]
+pub static EVENTS: RingBuf<Event, { EVENTS_BYTES as usize }> = RingBuf::new();
+/// Which events are told.
+#[btf_map]
+pub static MONITOR: Array<u32, 1> = Array::new();
+/// Where the slow path keeps what the stack has no room for. Programs at these hooks don't interrupt one another on a CPU.
+#[btf_map]
+pub static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
+#[repr(C)]
+pub struct Scratch {
+    pub packet: Packet,
+    pub key: FlowKey,
+    pub flow: Flow,
+    /// What a packet that is too big should be at most, without the Ethernet header.
+    pub mtu: u32,
+    /// Source and destination, as far as they are known; 0 where not.
+    pub identities: [u32; 2],
+    pub endpoints: [u16; 2],
+    pub bytes: [u8; 128],
+}
+
+#[inline(always)]
+pub fn scratch() -> Option<&'static mut Scratch> {
+    // SAFETY: the map has one element for each CPU, and programs at these hooks don't interrupt one another on a CPU.
+    SCRATCH
+        .get_ptr_mut(0)
+        .map(|scratch| unsafe { &mut *scratch })
+}
+
+#[inline(always)]
+pub fn count(index: u32, bytes: u32) {
+    if let Some(counter) = COUNTERS.get_ptr_mut(index) {
+        // SAFETY: an element of this CPU alone.
+        unsafe {
+            (*counter).packets += 1;
+            (*counter).bytes += u64::from(bytes);
+        }
+    }
+}
