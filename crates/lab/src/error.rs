@@ -70,6 +70,10 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    #[error("{said}")]
+    Inside { said: String },
+    #[error("a lab needs root: {} missing; run the command with sudo", missing.join(", "))]
+    Rights { missing: Vec<&'static str> },
     #[error("{tool} failed: {said}")]
     Tool { tool: String, said: String },
     #[error("the {role} of {node} ended while it was waited for; its last words:\n{log}")]

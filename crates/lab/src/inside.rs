@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of the lab around it; all it needs comes as arguments.
 
-use crate::{Error, error::Result, process::run_tool};
+use crate::{Error, error::Result};
 use std::{
     fs,
     io::Write as _,
@@ -133,9 +133,20 @@ fn plugin_error(stdout: &[u8], stderr: &[u8]) -> String {
 /// Runs a hidden verb of ours inside of a node and gives back what it printed.
 pub fn call(words: &[String]) -> Result<Vec<u8>> {
     let (program, arguments) = words.split_first().expect("a call names its program");
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null());
-    run_tool("a step inside of the node", &mut command).map(|output| output.stdout)
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(Error::file("start", program))?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    // Our own words already, but for the mark that the program puts before them.
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim();
+    Err(Error::Inside {
+        said: said.strip_prefix("error: ").unwrap_or(said).to_owned(),
+    })
 }
 
 #[cfg(test)]

@@ -11,11 +11,16 @@ use crate::{
     state::{self, Lab},
 };
 use std::collections::BTreeSet;
+use tombolo_linux::privilege::missing_capabilities;
 
 pub fn up(name: &str, shape: Shape) -> Result<Lab> {
     check_name(name)?;
     shape.check()?;
     beside_own_program(PLUGIN)?;
+    let missing = missing_capabilities();
+    if !missing.is_empty() {
+        return Err(Error::Rights { missing });
+    }
     refuse_second(name)?;
     let progress = Progress::start();
     let mut lab = Lab::create(name, shape)?;
