@@ -3,16 +3,17 @@
 //! Client and server of a measurement that waits for answers share one CPU: its rate is then 1 / (CPU time of the
 //! whole path). On two CPUs it would rank the sides by how a virtual machine wakes a halted CPU.
 
+mod udp;
+
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddrV4, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsFd as _;
+use std::net::{SocketAddrV4, TcpListener, TcpStream};
 use std::sync::mpsc::sync_channel;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::ValueEnum;
-use rustix::net::sockopt::{Timeout, set_socket_recv_buffer_size_force, set_socket_timeout};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::topology::{End, Ends};
@@ -28,6 +29,9 @@ pub enum Measure {
     /// Datagrams of 16 bytes, as fast as they go; those received count
     #[value(name = "udp_pps")]
     UdpPps,
+    /// The same with sender and receiver on a CPU each
+    #[value(name = "udp_pps_2cpu")]
+    UdpPps2Cpu,
     /// Bulk on one connection
     #[value(name = "tcp_stream")]
     TcpStream,
@@ -42,6 +46,7 @@ impl Measure {
             Self::TcpRr => "tcp_rr",
             Self::TcpCrr => "tcp_crr",
             Self::UdpPps => "udp_pps",
+            Self::UdpPps2Cpu => "udp_pps_2cpu",
             Self::TcpStream => "tcp_stream",
             Self::TcpStream4 => "tcp_stream_4",
         }
@@ -50,7 +55,7 @@ impl Measure {
     pub fn unit(self) -> &'static str {
         match self {
             Self::TcpRr | Self::TcpCrr => "transactions/s",
-            Self::UdpPps => "packets/s",
+            Self::UdpPps | Self::UdpPps2Cpu => "packets/s",
             Self::TcpStream | Self::TcpStream4 => "Gbit/s",
         }
     }
@@ -61,9 +66,6 @@ const PORT: u16 = 5201;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes handed to the kernel in one call of a stream.
 const CHUNK: usize = 128 * 1024;
-const DATAGRAM: [u8; 16] = [0x54; 16];
-/// Room for what arrives while the sender, on the same CPU, has its time slice.
-const DATAGRAM_BUFFER: usize = 8 << 20;
 /// The clock is read once in so many steps.
 const STEPS: u64 = 32;
 
@@ -72,7 +74,8 @@ pub fn run(measure: Measure, ends: &Ends, length: Duration) -> Result<f64> {
     match measure {
         Measure::TcpRr => transactions(ends, length, answer_bytes, ask_bytes),
         Measure::TcpCrr => transactions(ends, length, answer_connections, ask_connections),
-        Measure::UdpPps => datagrams(ends, length),
+        Measure::UdpPps => udp::flood(ends, (0, 0), length),
+        Measure::UdpPps2Cpu => udp::flood(ends, (0, 1), length),
         Measure::TcpStream => streams(ends, length, 1),
         Measure::TcpStream4 => streams(ends, length, 4),
     }
@@ -191,51 +194,6 @@ fn answer_connections(listener: &TcpListener) -> Result<()> {
         }
         stream.write_all(&[1])?;
     }
-}
-
-fn datagrams(ends: &Ends, length: Duration) -> Result<f64> {
-    let address = SocketAddrV4::new(ends.server.address, PORT);
-    let (ready, is_ready) = sync_channel(1);
-    thread::scope(|scope| {
-        let server = scope.spawn(move || {
-            within(&ends.server, 0, || {
-                let socket = UdpSocket::bind(address)?;
-                set_socket_recv_buffer_size_force(socket.as_fd(), DATAGRAM_BUFFER)?;
-                socket.set_read_timeout(Some(PATIENCE))?;
-                ready.send(())?;
-                rate(length, || {
-                    socket.recv(&mut [0; DATAGRAM.len()])?;
-                    Ok(())
-                })
-                .context("at the server")
-            })
-        });
-        let client = scope.spawn(move || {
-            within(&ends.client, 0, || {
-                is_ready
-                    .recv_timeout(PATIENCE)
-                    .context("waiting for the server")?;
-                let socket = UdpSocket::bind("0.0.0.0:0")?;
-                socket.connect(address)?;
-                let deadline = Instant::now() + length + PATIENCE;
-                while Instant::now() < deadline {
-                    for _ in 0..STEPS {
-                        match socket.send(&DATAGRAM) {
-                            // The server has what it wanted and is gone.
-                            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                                return Ok(());
-                            }
-                            result => result.context("at the client")?,
-                        };
-                    }
-                }
-                Ok(())
-            })
-        });
-        let rate = join(server);
-        join(client)?;
-        rate
-    })
 }
 
 /// Sender and receiver of a stream have a CPU each, as far as there are enough.

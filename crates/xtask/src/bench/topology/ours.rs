@@ -4,7 +4,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
 
 use anyhow::{Context as _, Result};
@@ -32,6 +32,7 @@ impl Drop for Lab {
 }
 
 pub fn build(side: Side) -> Result<(Ends, Lab)> {
+    sweep()?;
     let mode = if side == Side::TomboloNative {
         "native"
     } else {
@@ -62,6 +63,22 @@ pub fn build(side: Side) -> Result<(Ends, Lab)> {
     let client = lab.end(CLIENT, &status)?;
     let server = lab.end(SERVER, &status)?;
     Ok((Ends { client, server }, lab))
+}
+
+/// Takes away what a killed run left behind.
+fn sweep() -> Result<()> {
+    let names = answer(&mut tombolo(&["lab", "list"])?).unwrap_or_default();
+    for name in names.lines() {
+        let owner = name
+            .strip_prefix("bench-")
+            .and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|owner| !Path::new("/proc").join(owner).exists()) {
+            drop(Lab {
+                name: name.to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 impl Lab {
