@@ -7,20 +7,15 @@ use crate::{
     error::Result,
     fabric::{self, NODE_DEVICE, SWITCH, UPLINK, port, router_port},
     plan::{Fabric, Namespace, NodeId, Target, cluster_pod_ranges, subnets},
-    process::{Namespaces, Start, own_program},
+    relay,
     site::Site,
-    state::{Faults, Lab, Role},
+    state::{Faults, Lab},
     tc::Device,
-};
-use std::{
-    thread,
-    time::{Duration, Instant},
 };
 
 /// IPv6 works down to this.
 const MTU_MIN: u32 = 1280;
 const MTU_MAX: u32 = 9000;
-const RELAY_PATIENCE: Duration = Duration::from_secs(5);
 
 pub fn cut(lab: &mut Lab, target: Target, on: bool) -> Result<()> {
     lab.check_target(target)?;
@@ -77,7 +72,7 @@ pub fn set_mtu(lab: &mut Lab, target: Target, mtu: u32) -> Result<()> {
             let largest = largest_mtu(lab, node.cluster);
             gateway.set_mtu(SWITCH, largest)?;
             if lab.nodes[&node].faults.delay_ms.is_some() {
-                widen_relay(&gateway, node, mtu)?;
+                relay::widen(&gateway, node, mtu)?;
             }
             fabric::limit_node(&gateway, &lab.shape, node, other_than_made)?;
         }
@@ -162,105 +157,12 @@ pub fn set_delay(lab: &mut Lab, node: NodeId, delay_ms: u32) -> Result<()> {
     needs_router(lab, "a delay")?;
     in_range("delay in ms", delay_ms, 0, 10_000)?;
     let gateway = gateway(lab, node.cluster)?;
-    remove_relay(lab, &gateway, node)?;
+    relay::remove(lab, &gateway, node)?;
     if delay_ms > 0 {
-        insert_relay(lab, &gateway, node, delay_ms)?;
+        relay::insert(lab, &gateway, node, delay_ms)?;
     }
     faults(lab, Target::Node(node)).delay_ms = (delay_ms > 0).then_some(delay_ms);
     lab.save()
-}
-
-fn remove_relay(lab: &mut Lab, gateway: &Site, node: NodeId) -> Result<()> {
-    let state = lab
-        .state
-        .nodes
-        .get_mut(&node)
-        .expect("the node was checked");
-    if let Some(relay) = state.processes.remove(&Role::Relay) {
-        relay.kill()?;
-    }
-    let switch = gateway.index(SWITCH)?;
-    gateway
-        .netlink
-        .set_master(gateway.index(&port(node))?, Some(switch))?;
-    if let Some(hold) = gateway.netlink.link(&hold(node))? {
-        gateway.netlink.delete_link(hold.index)?;
-    }
-    Ok(())
-}
-
-fn insert_relay(lab: &mut Lab, gateway: &Site, node: NodeId, delay_ms: u32) -> Result<()> {
-    let taps = taps(node);
-    let words = [
-        "lab",
-        "relay",
-        "--delay-ms",
-        &delay_ms.to_string(),
-        &taps[0],
-        &taps[1],
-    ];
-    let log = lab.log_file(node, Role::Relay);
-    let relay = Start {
-        namespaces: &Namespaces::of_net(&Namespace::Gateway(node.cluster).name(&lab.name)),
-        cgroup: &node.cgroup(&lab.name),
-        log: &log,
-        program: &own_program()?,
-        arguments: &words.map(str::to_owned),
-    }
-    .detached()?;
-    let state = lab
-        .state
-        .nodes
-        .get_mut(&node)
-        .expect("the node was checked");
-    state.processes.insert(Role::Relay, relay);
-    lab.save()?;
-
-    let deadline = Instant::now() + RELAY_PATIENCE;
-    while gateway.netlink.link(&taps[1])?.is_none() {
-        if !relay.is_alive() || Instant::now() > deadline {
-            return Err(Error::Died {
-                role: Role::Relay.name(),
-                node,
-                log: crate::process::last_words(&log),
-            });
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    let hold = gateway.netlink.create_bridge(&hold(node))?;
-    let mtu = lab.nodes[&node].faults.mtu.unwrap_or(fabric::MTU);
-    widen_relay(gateway, node, mtu)?;
-    let [held, freed] = [gateway.index(&taps[0])?, gateway.index(&taps[1])?];
-    gateway.netlink.set_master(held, Some(hold))?;
-    gateway
-        .netlink
-        .set_master(freed, Some(gateway.index(SWITCH)?))?;
-    gateway
-        .netlink
-        .set_master(gateway.index(&port(node))?, Some(hold))?;
-    for index in [hold, held, freed] {
-        gateway.netlink.set_up(index)?;
-    }
-    Ok(())
-}
-
-/// The port itself says what is too large; the relay must only not be smaller.
-fn widen_relay(gateway: &Site, node: NodeId, mtu: u32) -> Result<()> {
-    taps(node)
-        .iter()
-        .try_for_each(|tap| gateway.set_mtu(tap, mtu.max(fabric::MTU)))
-}
-
-fn hold(node: NodeId) -> String {
-    format!("hold-n{}", node.number)
-}
-
-/// The relay's ends on the node's side and on the switch's.
-fn taps(node: NodeId) -> [String; 2] {
-    [
-        format!("held-n{}", node.number),
-        format!("freed-n{}", node.number),
-    ]
 }
 
 fn gateway(lab: &Lab, cluster: u8) -> Result<Site> {

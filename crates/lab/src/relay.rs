@@ -6,7 +6,15 @@
 //! TAP devices offer no offloads, so the kernel completes checksums and cuts large packets before the relay sees them.
 //! Adds no loss of its own until its queue is full; has nothing to say about order, which it keeps.
 
-use crate::{Error, error::Result};
+use crate::{
+    Error,
+    error::Result,
+    fabric::{self, SWITCH, port},
+    plan::{Namespace, NodeId},
+    process::{Namespaces, Start, last_words, own_program},
+    site::Site,
+    state::{Lab, Role},
+};
 use std::{
     io::ErrorKind,
     sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
@@ -18,6 +26,7 @@ use tappers::{Interface, Tap};
 /// The queue of one direction; what comes when it is full is lost, as on a real wire.
 const FRAMES_MAX: usize = 16 * 1024;
 const FRAME_BYTES_MAX: usize = 16 * 1024;
+const RELAY_PATIENCE: Duration = Duration::from_secs(5);
 
 struct Held {
     due: Instant,
@@ -69,4 +78,99 @@ fn write(to: &Tap, held: &Receiver<Held>) {
         // A device that is down loses the frame.
         let _ = to.send(&frame);
     }
+}
+
+/// Takes the relay out of the node's way, if there is one.
+pub fn remove(lab: &mut Lab, gateway: &Site, node: NodeId) -> Result<()> {
+    let state = lab
+        .state
+        .nodes
+        .get_mut(&node)
+        .expect("the node was checked");
+    if let Some(relay) = state.processes.remove(&Role::Relay) {
+        relay.kill()?;
+    }
+    let switch = gateway.index(SWITCH)?;
+    gateway
+        .netlink
+        .set_master(gateway.index(&port(node))?, Some(switch))?;
+    if let Some(hold) = gateway.netlink.link(&hold(node))? {
+        gateway.netlink.delete_link(hold.index)?;
+    }
+    Ok(())
+}
+
+/// Starts a relay and leads all frames of the node through it.
+pub fn insert(lab: &mut Lab, gateway: &Site, node: NodeId, delay_ms: u32) -> Result<()> {
+    let taps = taps(node);
+    let words = [
+        "lab",
+        "relay",
+        "--delay-ms",
+        &delay_ms.to_string(),
+        &taps[0],
+        &taps[1],
+    ];
+    let log = lab.log_file(node, Role::Relay);
+    let relay = Start {
+        namespaces: &Namespaces::of_net(&Namespace::Gateway(node.cluster).name(&lab.name)),
+        cgroup: &node.cgroup(&lab.name),
+        log: &log,
+        program: &own_program()?,
+        arguments: &words.map(str::to_owned),
+    }
+    .detached()?;
+    let state = lab
+        .state
+        .nodes
+        .get_mut(&node)
+        .expect("the node was checked");
+    state.processes.insert(Role::Relay, relay);
+    lab.save()?;
+
+    let deadline = Instant::now() + RELAY_PATIENCE;
+    while gateway.netlink.link(&taps[1])?.is_none() {
+        if !relay.is_alive() || Instant::now() > deadline {
+            return Err(Error::Died {
+                role: Role::Relay.name(),
+                node,
+                log: last_words(&log),
+            });
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let hold = gateway.netlink.create_bridge(&hold(node))?;
+    let mtu = lab.nodes[&node].faults.mtu.unwrap_or(fabric::MTU);
+    widen(gateway, node, mtu)?;
+    let [held, freed] = [gateway.index(&taps[0])?, gateway.index(&taps[1])?];
+    gateway.netlink.set_master(held, Some(hold))?;
+    gateway
+        .netlink
+        .set_master(freed, Some(gateway.index(SWITCH)?))?;
+    gateway
+        .netlink
+        .set_master(gateway.index(&port(node))?, Some(hold))?;
+    for index in [hold, held, freed] {
+        gateway.netlink.set_up(index)?;
+    }
+    Ok(())
+}
+
+/// The port itself says what is too large; the relay must only not be smaller.
+pub fn widen(gateway: &Site, node: NodeId, mtu: u32) -> Result<()> {
+    taps(node)
+        .iter()
+        .try_for_each(|tap| gateway.set_mtu(tap, mtu.max(fabric::MTU)))
+}
+
+fn hold(node: NodeId) -> String {
+    format!("hold-n{}", node.number)
+}
+
+/// The relay's ends on the node's side and on the switch's.
+fn taps(node: NodeId) -> [String; 2] {
+    [
+        format!("held-n{}", node.number),
+        format!("freed-n{}", node.number),
+    ]
 }
