@@ -59,12 +59,15 @@ pub fn normalise(entries: &[PolicyEntry]) -> Vec<PolicyEntry> {
             entries.push(PolicyEntry::allow_all(direction));
         }
     }
+    sorted(entries)
+}
+
+/// In the order of [`normalise`], and of rules with the same match the strongest alone.
+pub fn sorted(mut entries: Vec<PolicyEntry>) -> Vec<PolicyEntry> {
     // Among rules with the same match the strongest comes first, a denial before a permission.
     entries.sort_by_key(|entry| {
-        (
-            matched(entry),
-            std::cmp::Reverse((entry.precedence, entry.verdict == Verdict::Deny)),
-        )
+        let strength = (entry.precedence, entry.verdict == Verdict::Deny);
+        (matched(entry), std::cmp::Reverse(strength))
     });
     entries.dedup_by_key(|entry| matched(entry));
     entries

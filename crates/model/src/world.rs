@@ -20,7 +20,6 @@ use crate::{
 use ipnet::IpNet;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
     time::Duration,
 };
 use wanted::View;
@@ -444,6 +443,12 @@ impl World {
         self.endpoints.record(id)
     }
 
+    /// The name that an attachment's host end was planned to have.
+    pub fn planned_interface(&self, attachment: &Attachment) -> Option<&str> {
+        let record = self.endpoints.record(self.endpoints.id_of(attachment)?)?;
+        Some(&record.host_interface)
+    }
+
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -455,10 +460,5 @@ impl World {
             ipcache: &self.ipcache,
             endpoints: &self.endpoints,
         }
-    }
-
-    /// True for an address that is this node's own.
-    pub fn is_own(&self, address: IpAddr) -> bool {
-        self.config.addresses.contains(&address)
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     id::{ClusterId, Identity, NodeSlot},
     local::{EndpointState, FailureCode, PodName},
 };
+use std::net::IpAddr;
 
 mod endpoint;
 mod random;

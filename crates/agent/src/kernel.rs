@@ -1,0 +1,47 @@
+//! The kernel as what changes are applied to.
+
+use std::fmt;
+use tombolo_datapath::{Datapath, Error};
+use tombolo_model::{change::Change, drive, endpoint::EndpointRecord, id::EndpointId};
+
+pub struct Kernel {
+    pub datapath: Datapath,
+}
+
+/// An error with its causes, in one line.
+pub struct Refusal(Error);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = self.0.to_string();
+        let mut cause = std::error::Error::source(&self.0);
+        while let Some(error) = cause {
+            let said = error.to_string();
+            // Some errors say their cause themselves.
+            if !text.contains(&said) {
+                text.push_str(": ");
+                text.push_str(&said);
+            }
+            cause = error.source();
+        }
+        f.write_str(&text.replace('\n', " "))
+    }
+}
+
+impl drive::Datapath for Kernel {
+    type Error = Refusal;
+
+    fn apply(&mut self, change: &Change) -> Result<(), Refusal> {
+        tracing::debug!(?change, "apply");
+        self.datapath.apply(change).map_err(Refusal)
+    }
+
+    fn remember(&mut self, record: &EndpointRecord) -> Result<(), Refusal> {
+        let json = serde_json::to_vec(record).expect("a record of plain values is JSON");
+        self.datapath.remember(record.id, &json).map_err(Refusal)
+    }
+
+    fn forget(&mut self, id: EndpointId) -> Result<(), Refusal> {
+        self.datapath.forget(id).map_err(Refusal)
+    }
+}

@@ -1,0 +1,20 @@
+//! The agent's log: structured, on standard error, filtered by `RUST_LOG`.
+
+use crate::options::LogFormat;
+use std::io;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// Does nothing when the program has a log already.
+pub fn start(format: LogFormat) {
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .from_env_lossy();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false);
+    let _ = match format {
+        LogFormat::Text => builder.with_ansi(false).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}

@@ -1,0 +1,132 @@
+//! What an operator tells the agent, by words or environment. Read once.
+
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+use tombolo_model::{
+    local::{DELETE_QUEUE_PATH, SOCKET_PATH},
+    net::RoutingMode,
+};
+
+#[cfg(test)]
+mod tests;
+
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Name of this node's cluster, unique in the mesh
+    #[arg(
+        long,
+        env = "TOMBOLO_CLUSTER_NAME",
+        value_name = "NAME",
+        default_value = "default"
+    )]
+    pub cluster_name: String,
+    /// Number of this node's cluster, unique in the mesh; 0 for a cluster that is not meshed
+    #[arg(
+        long,
+        env = "TOMBOLO_CLUSTER_ID",
+        value_name = "NUMBER",
+        default_value_t = 0
+    )]
+    pub cluster_id: u16,
+    /// Name of this node, unique in its cluster
+    #[arg(long, env = "TOMBOLO_NODE_NAME", value_name = "NAME")]
+    pub node_name: String,
+    /// Address that other nodes reach this one by; at most one of each family
+    #[arg(
+        long,
+        env = "TOMBOLO_NODE_IP",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        required = true
+    )]
+    pub node_ip: Vec<IpAddr>,
+    /// Range that this node's pods get their addresses from; at most one of each family
+    #[arg(
+        long,
+        env = "TOMBOLO_POD_RANGE",
+        value_name = "CIDR",
+        value_delimiter = ',',
+        required = true
+    )]
+    pub pod_range: Vec<IpNet>,
+    /// How packets reach the pods of other nodes: `tunnel` (VXLAN) or `native` (the network knows the way)
+    #[arg(long, env = "TOMBOLO_ROUTING_MODE", value_name = "MODE", default_value_t = RoutingMode::Tunnel, value_parser = routing_mode)]
+    pub routing_mode: RoutingMode,
+    /// Device that packets of other nodes come in by; those that have the node's addresses unless told
+    #[arg(
+        long,
+        env = "TOMBOLO_UPLINK",
+        value_name = "DEVICE",
+        value_delimiter = ','
+    )]
+    pub uplink: Vec<String>,
+    /// Family of the packets between nodes that share both
+    #[arg(long, env = "TOMBOLO_UNDERLAY", value_name = "FAMILY", value_enum, default_value_t = Underlay::Ipv4)]
+    pub underlay: Underlay,
+    /// File that tells of other nodes and their pods; read again whenever it is replaced
+    #[arg(long, env = "TOMBOLO_FACTS", value_name = "FILE")]
+    pub facts: Option<PathBuf>,
+    /// Where the plugin and the command line reach this agent
+    #[arg(long, env = "TOMBOLO_SOCKET", value_name = "PATH", default_value = SOCKET_PATH)]
+    pub socket: PathBuf,
+    /// Where the plugin leaves deletions while no agent runs
+    #[arg(long, env = "TOMBOLO_DELETE_QUEUE", value_name = "DIRECTORY", default_value = DELETE_QUEUE_PATH)]
+    pub delete_queue: PathBuf,
+    /// Where programs and maps are pinned, inside of a bpf file system
+    #[arg(
+        long,
+        env = "TOMBOLO_PINS",
+        value_name = "DIRECTORY",
+        default_value = "/sys/fs/bpf/tombolo"
+    )]
+    pub pins: PathBuf,
+    /// Where /healthz and /metrics are served
+    #[arg(
+        long,
+        env = "TOMBOLO_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:9879"
+    )]
+    pub listen: SocketAddr,
+    /// Size of the mesh, equal in all of its clusters: 255 or 511
+    #[arg(
+        long,
+        env = "TOMBOLO_MAX_CONNECTED_CLUSTERS",
+        value_name = "NUMBER",
+        default_value_t = 255
+    )]
+    pub max_connected_clusters: u16,
+    /// Largest packet of the network between the nodes; that of the uplinks unless told
+    #[arg(long, env = "TOMBOLO_MTU", value_name = "BYTES")]
+    pub mtu: Option<u32>,
+    /// Let pods speak to the world with their own addresses
+    #[arg(long, env = "TOMBOLO_NO_MASQUERADE")]
+    pub no_masquerade: bool,
+    /// Form of the log, on standard error
+    #[arg(long, env = "TOMBOLO_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Underlay {
+    Ipv4,
+    Ipv6,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+fn routing_mode(text: &str) -> Result<RoutingMode, String> {
+    match text {
+        "tunnel" => Ok(RoutingMode::Tunnel),
+        "native" => Ok(RoutingMode::Native),
+        _ => Err("use tunnel or native".into()),
+    }
+}

@@ -1,0 +1,98 @@
+//! Deletions that the plugin left while no agent was there, each a file of its own.
+
+use crate::{
+    folder::Folder,
+    node::{Command, ask},
+};
+use anyhow::{Context as _, Result};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tombolo_model::local::{Attachment, Reply, Request};
+
+const FILE_BYTES_MAX: u64 = 4096;
+
+pub struct Queue {
+    path: PathBuf,
+    folder: Folder,
+}
+
+impl Queue {
+    pub fn open(path: &Path) -> Result<Queue> {
+        let what = || {
+            format!(
+                "cannot watch the queue of deletions {}: give --delete-queue a folder that can be made",
+                path.display()
+            )
+        };
+        fs::create_dir_all(path).with_context(what)?;
+        let folder = Folder::watch(path).with_context(what)?;
+        Ok(Queue {
+            path: path.to_owned(),
+            folder,
+        })
+    }
+
+    /// Works off what is there and what comes, until told to stop.
+    pub async fn follow(
+        mut self,
+        commands: mpsc::Sender<Command>,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        loop {
+            for file in self.files()? {
+                if stop.is_cancelled() {
+                    return Ok(());
+                }
+                self.work_off(&file, &commands).await;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                changed = self.folder.changed() => changed.context("watching the queue of deletions")?,
+            }
+        }
+    }
+
+    fn files(&self) -> Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(&self.path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let entries = entries.with_context(|| format!("reading {}", self.path.display()))?;
+        let draft = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
+        let mut files: Vec<PathBuf> = entries
+            .into_iter()
+            .filter(|entry| !draft(&entry.file_name()))
+            .map(|entry| entry.path())
+            .collect();
+        files.sort();
+        Ok(files)
+    }
+
+    async fn work_off(&self, file: &Path, commands: &mpsc::Sender<Command>) {
+        match read(file) {
+            Ok(attachment) => match ask(commands, Request::EndpointDelete { attachment }).await {
+                Some(Reply::Done) => tracing::info!(file = %file.display(), "queued deletion done"),
+                reply => {
+                    tracing::warn!(file = %file.display(), ?reply, "queued deletion not done, it stays");
+                    return;
+                }
+            },
+            // The plugin takes back what it has deleted after all.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => tracing::warn!(file = %file.display(), %error, "not a deletion, removed"),
+        }
+        if let Err(error) = fs::remove_file(file)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(file = %file.display(), %error, "a queued deletion can't be removed");
+        }
+    }
+}
+
+fn read(file: &Path) -> io::Result<Attachment> {
+    if fs::metadata(file)?.len() > FILE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is too long"));
+    }
+    Ok(serde_json::from_slice(&fs::read(file)?)?)
+}

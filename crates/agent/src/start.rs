@@ -1,0 +1,221 @@
+//! From options to a running node: everything is validated before anything is touched.
+
+use crate::{
+    api::Socket,
+    facts::FactsFile,
+    host,
+    http::Server,
+    kernel::Kernel,
+    log,
+    node::{Inlets, NodeLoop},
+    options::{Options, Underlay},
+    queue::Queue,
+    restore::{self, Found},
+    supervise::Supervisor,
+};
+use anyhow::{Context as _, Result, anyhow};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use tokio::{sync::mpsc, time::Instant};
+use tombolo_datapath::Datapath;
+use tombolo_linux::{
+    lock::{self, Lock},
+    netlink::Netlink,
+};
+use tombolo_model::{World, change::Change, config::Config, fact::Source, id::ClusterId};
+
+/// Questions that wait for the loop; each caller has one at a time.
+const COMMANDS: usize = 64;
+/// Batches of facts that wait for the loop.
+const FACTS: usize = 4;
+/// Where the lock of the pins is, whatever the socket's path.
+const RUN_FOLDER: &str = "/run/tombolo";
+
+/// Runs the agent until it is asked to end. What it has put into the kernel stays and works on.
+pub fn run(options: Options) -> Result<()> {
+    log::start(options.log_format);
+    let netlink = Netlink::open()?;
+    let checked = Checked::new(&options, &netlink)?;
+    tombolo_datapath::probe()?;
+    let locks = take_locks(&options.socket, &options.pins)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let outcome = runtime
+        .context("starting the runtime")?
+        .block_on(serve(&options, checked, netlink));
+    drop(locks);
+    outcome
+}
+
+/// What the options mean on this node.
+struct Checked {
+    world: World,
+    uplinks: Vec<host::Uplink>,
+}
+
+impl Checked {
+    fn new(options: &Options, netlink: &Netlink) -> Result<Checked> {
+        let mut config = config(options);
+        let uplinks = host::uplinks(netlink, &options.uplink, &options.node_ip)?;
+        let underlay_mtu = host::underlay_mtu(&uplinks, options.mtu);
+        config.pod_mtu = host::pod_mtu(underlay_mtu, config.routing, config.underlay_is_ipv6());
+        Ok(Checked {
+            world: World::new(config)?,
+            uplinks,
+        })
+    }
+}
+
+fn config(options: &Options) -> Config {
+    Config {
+        cluster: options.cluster_name.clone(),
+        cluster_id: ClusterId(options.cluster_id),
+        clusters_max: options.max_connected_clusters,
+        node: options.node_name.clone(),
+        addresses: options.node_ip.clone(),
+        pod_ranges: options.pod_range.iter().map(ipnet::IpNet::trunc).collect(),
+        routing: options.routing_mode,
+        prefer_ipv6: options.underlay == Underlay::Ipv6,
+        pod_mtu: 0,
+        sources: options.facts.iter().map(|_| Source::File).collect(),
+    }
+}
+
+fn take_locks(socket: &Path, pins: &Path) -> Result<Vec<Lock>> {
+    let mut beside = socket.as_os_str().to_owned();
+    beside.push(".lock");
+    let pins = pins.to_string_lossy().trim_matches('/').replace('/', "-");
+    let of_pins = Path::new(RUN_FOLDER).join(format!("{pins}.lock"));
+    [of_pins, PathBuf::from(beside)]
+        .iter()
+        .map(|path| take_lock(path))
+        .collect()
+}
+
+fn take_lock(path: &Path) -> Result<Lock> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    Lock::acquire(path)?.ok_or_else(|| match lock::holder(path) {
+        Some(pid) => anyhow!("an agent runs on this node already (process {pid}): stop it first"),
+        None => anyhow!("an agent runs on this node already: stop it first"),
+    })
+}
+
+async fn serve(options: &Options, checked: Checked, netlink: Netlink) -> Result<()> {
+    let started = Instant::now();
+    let Checked { world, uplinks } = checked;
+    // Whatever can fail without the kernel's tables comes before they are touched.
+    let http = Server::bind(options.listen).await?;
+    let facts = options.facts.as_deref().map(FactsFile::open).transpose()?;
+    let queue = Queue::open(&options.delete_queue)?;
+    let socket = Socket::bind(&options.socket)?;
+
+    let mut datapath = Datapath::open(datapath_config(options, &world, &uplinks))?;
+    let events = datapath.events()?;
+    let watch = datapath.watch()?;
+    let mut node = NodeLoop::new(world, Kernel { datapath }, netlink, uplinks, started);
+    recover(&mut node)?;
+    node.drain();
+
+    let mut supervisor = Supervisor::new();
+    let (commands, commands_receiver) = mpsc::channel(COMMANDS);
+    let (facts_sender, facts_receiver) = mpsc::channel(FACTS);
+    if let Some(facts) = facts {
+        supervisor.spawn("facts", facts.follow(facts_sender, supervisor.stop()));
+    }
+    supervisor.spawn("http", http.serve(commands.clone(), supervisor.stop()));
+    supervisor.spawn("queue", queue.follow(commands.clone(), supervisor.stop()));
+    supervisor.spawn("api", socket.serve(commands, supervisor.stop()));
+    let config = node.world.config();
+    tracing::info!(cluster = config.cluster, node = config.node, pod_mtu = config.pod_mtu, routing = %config.routing, "the agent is ready");
+    let inlets = Inlets {
+        commands: commands_receiver,
+        facts: facts_receiver,
+        events,
+        watch,
+    };
+    supervisor.run(node.run(inlets)).await
+}
+
+fn datapath_config(
+    options: &Options,
+    world: &World,
+    uplinks: &[host::Uplink],
+) -> tombolo_datapath::Config {
+    let config = world.config();
+    tombolo_datapath::Config {
+        pins: options.pins.clone(),
+        uplinks: uplinks.iter().map(|uplink| uplink.name.clone()).collect(),
+        node_addresses: config.addresses.clone(),
+        router: config.router(),
+        pod_ranges: config.pod_ranges.clone(),
+        routing: config.routing,
+        cluster: config.cluster_id,
+        identity_shift: config.identity_shift(),
+        pod_mtu: config.pod_mtu,
+        masquerade: !options.no_masquerade,
+    }
+}
+
+/// Takes up what an earlier agent left, and removes what belongs to nobody.
+fn recover(node: &mut NodeLoop) -> Result<()> {
+    let recovered = node
+        .kernel
+        .datapath
+        .recovered()
+        .context("reading the pinned maps")?;
+    let Found {
+        recovery,
+        mut useless,
+        strays,
+    } = restore::look(recovered, &node.netlink)?;
+    let datapath = &mut node.kernel.datapath;
+    // The rows stand in the kernel already; what the data path keeps beside them it learns by being told again.
+    let nodes = recovery
+        .tables
+        .nodes
+        .iter()
+        .map(|(slot, path)| Change::NodeSet(*slot, path.clone()));
+    let routes = recovery
+        .tables
+        .routes
+        .iter()
+        .map(|range| Change::RouteSet(*range));
+    for change in nodes.chain(routes) {
+        if let Err(error) = datapath.apply(&change) {
+            tracing::warn!(%error, ?change, "what was recovered can't be refreshed");
+        }
+    }
+    tracing::info!(
+        endpoints = recovery.records.len(),
+        nodes = recovery.tables.nodes.len(),
+        addresses = recovery.tables.addresses.len(),
+        "recovered"
+    );
+    for record in node.world.recover(recovery) {
+        tracing::warn!(endpoint = %record.id, "its record is in conflict with another's, the endpoint is removed");
+        useless.push(record.id);
+    }
+    for id in useless {
+        if node.world.record(id).is_none()
+            && let Err(error) = node.kernel.datapath.forget(id)
+        {
+            tracing::warn!(%error, endpoint = %id, "its record can't be removed");
+        }
+    }
+    for stray in strays {
+        tracing::info!(
+            interface = stray.name,
+            "it is a pod's and belongs to no endpoint, removed"
+        );
+        if let Err(error) = node.netlink.delete_link(stray.ifindex) {
+            tracing::warn!(%error, interface = stray.name, "it can't be removed");
+        }
+    }
+    Ok(())
+}
