@@ -199,7 +199,7 @@ pub fn send_by_device(ctx: &TcContext, node: &NodeEntry, vni: u32) -> Result<Ver
     }
     let device = setting!(vxlan_ifindex);
     // SAFETY: the helper has no preconditions.
-    Ok(Verdict::Redirect(unsafe { bpf_redirect(device, 0) } as i32))
+    Ok(Verdict::redirect(unsafe { bpf_redirect(device, 0) }))
 }
 
 /// Sends a packet as it is to the next hop of a node.
@@ -219,9 +219,7 @@ pub fn send_native(ctx: &TcContext, node: &NodeEntry) -> Result<Verdict, Drop> {
 fn transmit(node: &NodeEntry) -> Result<Verdict, Drop> {
     if node.flags & node_flag::RESOLVED != 0 {
         // SAFETY: the helper has no preconditions.
-        return Ok(Verdict::Redirect(
-            unsafe { bpf_redirect(node.ifindex, 0) } as i32
-        ));
+        return Ok(Verdict::redirect(unsafe { bpf_redirect(node.ifindex, 0) }));
     }
     // SAFETY: plain integers, for which zero is a value.
     let mut hop: bpf_redir_neigh = unsafe { core::mem::zeroed() };
@@ -234,14 +232,14 @@ fn transmit(node: &NodeEntry) -> Result<Verdict, Drop> {
         hop.__bindgen_anon_1.ipv6_nh = [a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32];
     }
     // SAFETY: `hop` outlives the call and has the size that is said.
-    Ok(Verdict::Redirect(unsafe {
+    Ok(Verdict::redirect(unsafe {
         bpf_redirect_neigh(
             node.ifindex,
             &raw mut hop,
             size_of::<bpf_redir_neigh>() as i32,
             0,
         )
-    } as i32))
+    }))
 }
 
 /// Takes the outer headers off a packet from the underlay; what is left has an Ethernet header of 14 bytes to be overwritten.

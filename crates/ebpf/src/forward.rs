@@ -17,6 +17,10 @@ const ALWAYS_FITS: u32 = LEAST_V6 - OVERHEAD_V6;
 /// The packet size that every IPv6 path carries.
 const LEAST_V6: u32 = 1280;
 
+/// Reserved identities.
+const HOST: u32 = 1;
+const REMOTE_NODE: u32 = 6;
+
 /// Where a packet goes, and what it carries there.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -49,7 +53,7 @@ pub fn forward(ctx: &TcContext, ethertype: u16, way: &Way) -> Result<Verdict, Dr
         return to_node(ctx, ethertype, way);
     }
     to_stack(ctx, way);
-    Ok(Verdict::Pass)
+    Ok(Verdict::PASS)
 }
 
 /// Marks a packet that goes on through the node's own stack with who sent it.
@@ -74,9 +78,9 @@ pub fn deliver(ctx: &TcContext, endpoint: &EndpointEntry, ethertype: u16) -> Res
     let [m, n] = ethertype.to_ne_bytes();
     *ethernet = [a, b, c, d, e, f, g, h, i, j, k, l, m, n];
     // SAFETY: the helper has no preconditions.
-    Ok(Verdict::Redirect(
-        unsafe { bpf_redirect_peer(endpoint.ifindex, 0) } as i32,
-    ))
+    Ok(Verdict::redirect(unsafe {
+        bpf_redirect_peer(endpoint.ifindex, 0)
+    }))
 }
 
 #[inline(always)]
@@ -87,6 +91,15 @@ fn to_node(ctx: &TcContext, ethertype: u16, way: &Way) -> Result<Verdict, Drop> 
     if node.flags & node_flag::VALID == 0 {
         return Err(Drop::NodeUnreachable);
     }
+    // To other nodes, the host is one of the remote nodes.
+    let way = &Way {
+        identity: if way.identity == HOST {
+            REMOTE_NODE
+        } else {
+            way.identity
+        },
+        ..*way
+    };
     let size = segment_size(ctx, way.headers);
     let tunnel = node.flags & node_flag::TUNNEL != 0;
     if size > ALWAYS_FITS && size > limit(node, way.index) {
@@ -113,7 +126,7 @@ fn to_node(ctx: &TcContext, ethertype: u16, way: &Way) -> Result<Verdict, Drop> 
 #[inline(always)]
 fn to_node_by_stack(ctx: &TcContext, way: &Way) -> Result<Verdict, Drop> {
     to_stack(ctx, way);
-    Ok(Verdict::Pass)
+    Ok(Verdict::PASS)
 }
 
 /// Size on the wire from the network header on; of a large packet, that of the pieces it will be cut into.

@@ -9,8 +9,8 @@ use tombolo_abi::{Drop, Fragment, FragmentKey, ticks};
 
 /// Gives a later fragment the ports of its first one, and keeps those of a first one.
 #[inline(always)]
-pub fn resolve(packet: &mut Packet) -> Result<(), Drop> {
-    let key = FragmentKey {
+pub fn resolve(packet: &mut Packet, key: &mut FragmentKey) -> Result<(), Drop> {
+    *key = FragmentKey {
         source: packet.source,
         destination: packet.destination,
         id: packet.fragment_id,
@@ -27,9 +27,9 @@ pub fn resolve(packet: &mut Packet) -> Result<(), Drop> {
             since: now,
         };
         // A head that finds no room makes its tail be dropped and counted.
-        let _ = FRAGMENTS.insert(&key, &head, 0);
+        let _ = FRAGMENTS.insert(&*key, &head, 0);
     } else if packet.fragment == LATER {
-        let head = FRAGMENTS.get_ptr(&key).ok_or(Drop::FragmentWithoutHead)?;
+        let head = FRAGMENTS.get_ptr(&*key).ok_or(Drop::FragmentWithoutHead)?;
         // SAFETY: a map element found in this run.
         let head = unsafe { *head };
         if now.wrapping_sub(head.since) > ticks::FRAGMENT {

@@ -22,7 +22,7 @@ pub fn run(ctx: &TcContext) -> Result<Verdict, Drop> {
     let way = find(ctx, ethertype, &outer)?;
     if way.place != place::LOCAL {
         forward::to_stack(ctx, &way);
-        return Ok(Verdict::Pass);
+        return Ok(Verdict::PASS);
     }
     forward::deliver(
         ctx,

@@ -37,19 +37,56 @@ struct Vxlan {
     vni: u32,
 }
 
+/// A packet that concerns this node's pods.
+struct Seen {
+    arrival: Arrival,
+    /// The outer traffic class.
+    tos: u8,
+    /// Whether the flow table had the answer.
+    is_known: bool,
+}
+
 const VNI_IS_VALID: u32 = 0x0800_0000u32.to_be();
+/// All of the fragment field but "don't fragment".
+const FRAGMENT_BITS: u16 = 0xbfffu16.to_be();
 /// Where the inner network header begins.
 const INNER_V4: usize = 64;
 const INNER_V6: usize = 84;
 
 #[inline(always)]
 pub fn run(ctx: &TcContext) -> Result<Verdict, Drop> {
+    let mut way = Way::default();
+    let Some(seen) = look(ctx, &mut way) else {
+        return Ok(Verdict::PASS);
+    };
+    if !seen.is_known {
+        judge::judge(ctx, &seen.arrival, &mut way)?;
+    }
+    if way.place != place::LOCAL {
+        // For the node itself: of a tunnel packet, the kernel's own device takes the outer headers off.
+        return Ok(Verdict::PASS);
+    }
+    let ethertype = seen.arrival.ethertype;
+    if seen.arrival.l3 == INNER_V4 as u32 {
+        encap::carry_congestion(ctx, seen.tos, ethertype, INNER_V4);
+        encap::strip(ctx, OVERHEAD_V4, ethertype)?;
+    } else if seen.arrival.l3 == INNER_V6 as u32 {
+        encap::carry_congestion(ctx, seen.tos, ethertype, INNER_V6);
+        encap::strip(ctx, OVERHEAD_V6, ethertype)?;
+    }
+    let endpoint = ENDPOINTS
+        .get(u32::from(way.index))
+        .ok_or(Drop::EndpointGone)?;
+    forward::deliver(ctx, endpoint, ethertype)
+}
+
+/// Nothing when the packet is none of ours.
+#[inline(always)]
+fn look(ctx: &TcContext, way: &mut Way) -> Option<Seen> {
     // SAFETY: a plain read of a context field.
     let ethertype = unsafe { (*ctx.skb.skb).protocol } as u16;
     if ethertype == ETHERTYPE_V4 {
-        let Some(header) = packet::at::<V4>(ctx, ETHERNET) else {
-            return Ok(Verdict::Pass);
-        };
+        let header: &V4 = packet::at(ctx, ETHERNET)?;
         let (to, peer, tos) = (
             Addr::from_v4(header.destination),
             Addr::from_v4(header.source),
@@ -58,26 +95,24 @@ pub fn run(ctx: &TcContext) -> Result<Verdict, Drop> {
         if to == setting!(node_v4) {
             if header.protocol == UDP
                 && header.version == 0x45
-                && header.fragment & 0xbfffu16.to_be() == 0
+                && header.fragment & FRAGMENT_BITS == 0
             {
-                return tunnel::<{ ETHERNET + 20 }, INNER_V4>(ctx, peer, tos);
+                return tunnel::<{ ETHERNET + 20 }, INNER_V4>(ctx, peer, tos, way);
             }
             if header.protocol == ICMP {
                 path_mtu::learn(ctx, ethertype);
             }
-            return Ok(Verdict::Pass);
+            return None;
         }
         let [network, mask] = setting!(pods_v4);
         return if is_within(to, network, mask) {
-            plain(ctx, ethertype)
+            Some(plain(ctx, ethertype, way))
         } else {
-            Ok(Verdict::Pass)
+            None
         };
     }
     if ethertype == ETHERTYPE_V6 {
-        let Some(header) = packet::at::<V6>(ctx, ETHERNET) else {
-            return Ok(Verdict::Pass);
-        };
+        let header: &V6 = packet::at(ctx, ETHERNET)?;
         let (to, peer) = (
             Addr {
                 words: header.destination,
@@ -89,21 +124,21 @@ pub fn run(ctx: &TcContext) -> Result<Verdict, Drop> {
         let tos = ((u32::from_be(header.version) >> 20) & 0xff) as u8;
         if to == setting!(node_v6) {
             if header.next == UDP {
-                return tunnel::<{ ETHERNET + 40 }, INNER_V6>(ctx, peer, tos);
+                return tunnel::<{ ETHERNET + 40 }, INNER_V6>(ctx, peer, tos, way);
             }
             if header.next == ICMPV6 {
                 path_mtu::learn(ctx, ethertype);
             }
-            return Ok(Verdict::Pass);
+            return None;
         }
         let [network, mask] = setting!(pods_v6);
         return if is_within(to, network, mask) {
-            plain(ctx, ethertype)
+            Some(plain(ctx, ethertype, way))
         } else {
-            Ok(Verdict::Pass)
+            None
         };
     }
-    Ok(Verdict::Pass)
+    None
 }
 
 /// An empty range has a mask of zeros and a network of ones, which nothing is within.
@@ -118,47 +153,39 @@ fn tunnel<const UDP_AT: usize, const INNER: usize>(
     ctx: &TcContext,
     peer: Addr,
     tos: u8,
-) -> Result<Verdict, Drop> {
-    let Some(header) = packet::at::<Vxlan>(ctx, UDP_AT) else {
-        return Ok(Verdict::Pass);
-    };
+    way: &mut Way,
+) -> Option<Seen> {
+    let header: &Vxlan = packet::at(ctx, UDP_AT)?;
     if header.port != VXLAN_PORT.to_be() || header.flags & VNI_IS_VALID == 0 {
-        return Ok(Verdict::Pass);
+        return None;
     }
     let outer = Outer {
         vni: u32::from_be(header.vni) >> 8,
         peer,
     };
-    let Some(inner) = packet::at::<u16>(ctx, INNER - 2) else {
-        return Ok(Verdict::Pass);
-    };
+    let inner: &u16 = packet::at(ctx, INNER - 2)?;
     let inner = *inner;
     if must_go_by_device(ctx, inner, INNER) {
         count(counter::FALLBACK_RECEIVED, ctx.len());
-        return Ok(Verdict::Pass);
+        return None;
     }
-    let way = find::<INNER>(ctx, inner, &outer)?;
-    if way.place != place::LOCAL {
-        // For the node itself: the kernel's own device unwraps it.
-        return Ok(Verdict::Pass);
+    let arrival = Arrival::tunnel(SeenAt::Uplink, inner, INNER, &outer);
+    let mut seen = Seen {
+        arrival,
+        tos,
+        is_known: false,
+    };
+    if let Some(quick) = packet::quick(ctx, inner, INNER) {
+        let now = flow::now();
+        if let Some(known) = flow::known(&quick, now) {
+            if let Some(found) = way_of(&known, &outer, quick.headers) {
+                known.touch(quick.tcp_flags, now);
+                *way = found;
+                seen.is_known = true;
+            }
+        }
     }
-    encap::carry_congestion(ctx, tos, inner, INNER);
-    encap::strip(
-        ctx,
-        if INNER == INNER_V4 {
-            OVERHEAD_V4
-        } else {
-            OVERHEAD_V6
-        },
-        inner,
-    )?;
-    forward::deliver(
-        ctx,
-        ENDPOINTS
-            .get(u32::from(way.index))
-            .ok_or(Drop::EndpointGone)?,
-        inner,
-    )
+    Some(seen)
 }
 
 /// Large UDP packets keep tunnel state that only the kernel's own unwrapping takes away; without it the pod would lose them.
@@ -176,30 +203,10 @@ fn must_go_by_device(ctx: &TcContext, inner: u16, l3: usize) -> bool {
     protocol.is_none_or(|protocol| *protocol != TCP)
 }
 
-#[inline(always)]
-fn find<const INNER: usize>(ctx: &TcContext, inner: u16, outer: &Outer) -> Result<Way, Drop> {
-    if let Some(quick) = packet::quick(ctx, inner, INNER) {
-        let now = flow::now();
-        if let Some(known) = flow::known(&quick, now) {
-            if let Some(way) = way_of(&known, outer, quick.headers) {
-                known.touch(quick.tcp_flags, now);
-                return Ok(way);
-            }
-        }
-    }
-    let mut way = Way::default();
-    judge::judge(
-        ctx,
-        &Arrival::tunnel(SeenAt::Uplink, inner, INNER, outer),
-        &mut way,
-    )?;
-    Ok(way)
-}
-
 /// The way that the table knows, if the packet comes from the very node and identity that the flow is of.
 #[inline(always)]
 pub fn way_of(known: &Known, outer: &Outer, headers: u32) -> Option<Way> {
-    let (source, destination) = (known.source(), known.destination());
+    let source = known.source();
     if source.place != place::REMOTE || source.identity != outer.vni || !flow::is_current(source) {
         return None;
     }
@@ -208,18 +215,18 @@ pub fn way_of(known: &Known, outer: &Outer, headers: u32) -> Option<Way> {
         return None;
     }
     inward(known, headers)
-        .filter(|way| way.place == place::LOCAL || destination.place == place::HOST)
 }
 
 #[inline(always)]
 fn inward(known: &Known, headers: u32) -> Option<Way> {
     let destination = known.destination();
-    if !flow::holds(destination) {
+    if !(destination.place == place::LOCAL || destination.place == place::HOST)
+        || !flow::holds(destination)
+    {
         return None;
     }
-    let identity = known.source().identity;
     Some(Way {
-        identity,
+        identity: known.source().identity,
         headers,
         index: destination.index,
         source_port: 0,
@@ -230,34 +237,24 @@ fn inward(known: &Known, headers: u32) -> Option<Way> {
 
 /// A packet to one of this node's pods without a tunnel: native routing, or the world.
 #[inline(always)]
-fn plain(ctx: &TcContext, ethertype: u16) -> Result<Verdict, Drop> {
-    let way = find_plain(ctx, ethertype)?;
-    if way.place != place::LOCAL {
-        return Ok(Verdict::Pass);
-    }
-    forward::deliver(
-        ctx,
-        ENDPOINTS
-            .get(u32::from(way.index))
-            .ok_or(Drop::EndpointGone)?,
-        ethertype,
-    )
-}
-
-#[inline(always)]
-fn find_plain(ctx: &TcContext, ethertype: u16) -> Result<Way, Drop> {
+fn plain(ctx: &TcContext, ethertype: u16, way: &mut Way) -> Seen {
+    let arrival = Arrival::plain(SeenAt::Uplink, ethertype);
+    let mut seen = Seen {
+        arrival,
+        tos: 0,
+        is_known: false,
+    };
     if let Some(quick) = packet::quick(ctx, ethertype, ETHERNET) {
         let now = flow::now();
         if let Some(known) = flow::known(&quick, now) {
-            if let Some(way) = plain_way_of(&known, quick.headers) {
+            if let Some(found) = plain_way_of(&known, quick.headers) {
                 known.touch(quick.tcp_flags, now);
-                return Ok(way);
+                *way = found;
+                seen.is_known = true;
             }
         }
     }
-    let mut way = Way::default();
-    judge::judge(ctx, &Arrival::plain(SeenAt::Uplink, ethertype), &mut way)?;
-    Ok(way)
+    seen
 }
 
 #[inline(always)]

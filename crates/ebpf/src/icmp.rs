@@ -8,14 +8,29 @@ use crate::{
     packet::{self, ETHERNET, ETHERTYPE_V4, ETHERTYPE_V6, ICMP, ICMPV6, TCP, V4, V6},
 };
 use aya_ebpf::{
-    helpers::{bpf_csum_diff, bpf_redirect, bpf_skb_adjust_room, bpf_skb_change_tail},
+    bindings::{__sk_buff, TC_ACT_SHOT},
+    helpers::{
+        bpf_csum_diff, bpf_redirect, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_load_bytes,
+    },
     programs::TcContext,
 };
 use tombolo_abi::{Addr, Drop, GATEWAY_MAC, SeenAt, place};
 
-/// Finds the flow that an error speaks of, and the way to the end that it is for.
+/// Finds the flow that an error speaks of, and the way to the end that it is for. Returns the number of a reason to drop it, or 0.
+#[inline(never)]
+pub fn relate(skb: *mut __sk_buff, arrival: &Arrival, way: &mut Way) -> u32 {
+    let ctx = TcContext::new(skb);
+    let Some(scratch) = scratch() else {
+        return Drop::IcmpWithoutFlow as u32;
+    };
+    match related(&ctx, arrival, way, scratch) {
+        Ok(()) => 0,
+        Err(reason) => reason as u32,
+    }
+}
+
 #[inline(always)]
-pub fn related(
+fn related(
     ctx: &TcContext,
     arrival: &Arrival,
     way: &mut Way,
@@ -120,17 +135,17 @@ fn read_quoted(
     Ok(())
 }
 
-/// Tells the sender of a packet how large it may be.
-#[inline(always)]
-pub fn too_big(ctx: &TcContext) -> Option<i32> {
-    let mtu = scratch()?.mtu;
-    answer(ctx, false, [3, 4], [2, 0], mtu)
-}
-
-/// Tells the sender of a packet that it ran out of hops here.
-#[inline(always)]
-pub fn hop_limit(ctx: &TcContext) -> Option<i32> {
-    answer(ctx, true, [11, 0], [3, 0], 0)
+/// Tells the sender of a packet how large it may be, or that it ran out of hops here.
+#[inline(never)]
+pub fn complain(skb: *mut __sk_buff, is_too_big: u32) -> i32 {
+    let ctx = TcContext::new(skb);
+    let answer = if is_too_big != 0 {
+        let mtu = scratch().map_or(0, |scratch| scratch.mtu);
+        answer(&ctx, false, [3, 4], [2, 0], mtu)
+    } else {
+        answer(&ctx, true, [11, 0], [3, 0], 0)
+    };
+    answer.unwrap_or(TC_ACT_SHOT as i32)
 }
 
 /// `by_router`: from the gateway that pods know; else in the name of the destination, which the node's own stack takes too.
@@ -143,18 +158,12 @@ fn answer(ctx: &TcContext, by_router: bool, v4: [u8; 2], v6: [u8; 2], rest: u32)
         if header.version != 0x45 {
             return None;
         }
-        if header.protocol == TCP {
-            answer_v4::<40>(ctx, &header, by_router, v4, rest)
-        } else {
-            answer_v4::<28>(ctx, &header, by_router, v4, rest)
-        }
+        let quoted = if header.protocol == TCP { 40 } else { 28 };
+        answer_v4(ctx, &header, by_router, v4, rest, quoted)
     } else if ethertype == ETHERTYPE_V6 {
         let header: V6 = packet::copy(ctx, ETHERNET).ok()?;
-        if header.next == TCP {
-            answer_v6::<60>(ctx, &header, by_router, v6, rest)
-        } else {
-            answer_v6::<48>(ctx, &header, by_router, v6, rest)
-        }
+        let quoted = if header.next == TCP { 60 } else { 48 };
+        answer_v6(ctx, &header, by_router, v6, rest, quoted)
     } else {
         None
     }
@@ -195,28 +204,20 @@ fn fold(sum: i64) -> [u8; 2] {
     (!(sum as u16)).to_ne_bytes()
 }
 
-/// The sum of `N` bytes of the packet from `offset` on.
+/// The sum of the packet's bytes from `offset` on, at most 60 and a multiple of four.
 #[inline(always)]
-fn sum_of<const N: usize>(ctx: &TcContext, offset: usize, seed: u32) -> Option<i64> {
-    let mut bytes: [u32; 16] = [0; 16];
-    // SAFETY: `N` is at most 64 in all uses; both helpers stay within `bytes`.
+fn sum_of(ctx: &TcContext, offset: usize, length: u32) -> Option<u32> {
+    let bytes = &mut scratch()?.bytes;
+    let length = length & 0x3c;
+    // SAFETY: the mask above bounds `length` below the length of `bytes`, which both helpers stay within.
     unsafe {
-        if aya_ebpf::helpers::bpf_skb_load_bytes(
-            ctx.skb.skb.cast(),
-            offset as u32,
-            bytes.as_mut_ptr().cast(),
-            N as u32,
-        ) != 0
+        let room = bytes.as_mut_ptr();
+        if length == 0
+            || bpf_skb_load_bytes(ctx.skb.skb.cast(), offset as u32, room.cast(), length) != 0
         {
             return None;
         }
-        Some(bpf_csum_diff(
-            core::ptr::null_mut(),
-            0,
-            bytes.as_mut_ptr(),
-            N as u32,
-            seed,
-        ))
+        Some(bpf_csum_diff(core::ptr::null_mut(), 0, room.cast(), length, 0) as u32)
     }
 }
 
@@ -227,17 +228,18 @@ fn back(ctx: &TcContext) -> i32 {
 }
 
 #[inline(always)]
-fn answer_v4<const QUOTED: usize>(
+fn answer_v4(
     ctx: &TcContext,
     header: &V4,
     by_router: bool,
     message: [u8; 2],
     rest: u32,
+    quoted: u32,
 ) -> Option<i32> {
-    reshape(ctx, QUOTED as u32, 28)?;
-    let body = sum_of::<QUOTED>(ctx, ETHERNET + 28, 0)? as u32;
+    reshape(ctx, quoted, 28)?;
+    let body = sum_of(ctx, ETHERNET + 28, quoted)?;
     let mut words: [u32; 7] = [0; 7];
-    let length = (28 + QUOTED as u16).to_be_bytes();
+    let length = (28 + quoted as u16).to_be_bytes();
     words[0] = u32::from_ne_bytes([0x45, 0xc0, length[0], length[1]]);
     words[2] = u32::from_ne_bytes([64, ICMP, 0, 0]);
     words[3] = if by_router {
@@ -266,21 +268,22 @@ fn answer_v4<const QUOTED: usize>(
 }
 
 #[inline(always)]
-fn answer_v6<const QUOTED: usize>(
+fn answer_v6(
     ctx: &TcContext,
     header: &V6,
     by_router: bool,
     message: [u8; 2],
     rest: u32,
+    quoted: u32,
 ) -> Option<i32> {
-    reshape(ctx, QUOTED as u32, 48)?;
-    let body = sum_of::<QUOTED>(ctx, ETHERNET + 48, 0)? as u32;
+    reshape(ctx, quoted, 48)?;
+    let body = sum_of(ctx, ETHERNET + 48, quoted)?;
     let source = if by_router {
         setting!(router_v6).words
     } else {
         header.destination
     };
-    let length = (8 + QUOTED as u16).to_be_bytes();
+    let length = (8 + quoted as u16).to_be_bytes();
     let halves = |word: u64| [word as u32, (word >> 32) as u32];
     let [[a, b], [c, d]] = [halves(source[0]), halves(source[1])];
     let [[e, f], [g, h]] = [halves({ header.source }[0]), halves({ header.source }[1])];

@@ -58,13 +58,29 @@ impl Arrival {
     }
 }
 
-/// Finds the way of a packet that the flow table had no answer for.
+/// What [`examine`] returns for an ICMP error, which has another way to go.
+const IS_ICMP_ERROR: u32 = 255;
+
+/// Finds the way of a packet that the flow table had no answer for. In steps, one after the other, since all together would need
+/// more stack than the kernel gives; what they tell each other is in the scratch room.
 #[inline(always)]
 pub fn judge(ctx: &TcContext, arrival: &Arrival, way: &mut Way) -> Result<(), Drop> {
-    // The number travels as an integer, since the verifier follows no enum through a call.
-    match decide(ctx.skb.skb, arrival, way) {
-        0 => Ok(()),
-        reason => Err(by_number(reason)),
+    // Reasons travel as integers, since the verifier follows no enum through a call.
+    match examine(ctx.skb.skb, arrival, way) {
+        0 => {}
+        IS_ICMP_ERROR => return to_result(icmp::relate(ctx.skb.skb, arrival, way)),
+        reason => return to_result(reason),
+    }
+    to_result(locate(ctx.skb.skb, arrival, way))?;
+    to_result(conclude(ctx.skb.skb, arrival.seen_at, way))
+}
+
+#[inline(always)]
+fn to_result(code: u32) -> Result<(), Drop> {
+    if code == 0 {
+        Ok(())
+    } else {
+        Err(by_number(code))
     }
 }
 
@@ -73,20 +89,55 @@ fn by_number(reason: u32) -> Drop {
     if reason == 0 || reason >= Drop::COUNT as u32 {
         return Drop::Malformed;
     }
-    // SAFETY: `Drop` is `repr(u8)` and names every number from 1 to COUNT - 1.
-    unsafe { core::mem::transmute::<u8, Drop>(reason as u8) }
+    // SAFETY: `Drop` is `repr(u32)` and names every number from 1 to COUNT - 1.
+    unsafe { core::mem::transmute::<u32, Drop>(reason) }
 }
 
+/// What the packet says of itself.
 #[inline(never)]
-fn decide(skb: *mut __sk_buff, arrival: &Arrival, way: &mut Way) -> u32 {
+fn examine(skb: *mut __sk_buff, arrival: &Arrival, way: &mut Way) -> u32 {
     let ctx = TcContext::new(skb);
     let Some(scratch) = scratch() else {
         return Drop::Malformed as u32;
     };
-    match weigh(&ctx, arrival, way, scratch) {
+    match read(&ctx, arrival, scratch) {
+        Ok(()) => {}
+        Err(reason) => return reason as u32,
+    }
+    way.headers = u32::from(scratch.packet.headers);
+    if scratch.packet.is_icmp_error() {
+        IS_ICMP_ERROR
+    } else {
+        0
+    }
+}
+
+/// Who speaks to whom, and where both are.
+#[inline(never)]
+fn locate(skb: *mut __sk_buff, arrival: &Arrival, way: &mut Way) -> u32 {
+    let ctx = TcContext::new(skb);
+    let Some(scratch) = scratch() else {
+        return Drop::Malformed as u32;
+    };
+    match find_sides(&ctx, arrival, way, scratch) {
         Ok(()) => 0,
         Err(reason) => reason as u32,
     }
+}
+
+/// May they: asks policy, remembers the flow, and tells of it.
+#[inline(never)]
+fn conclude(skb: *mut __sk_buff, seen_at: u32, way: &mut Way) -> u32 {
+    let ctx = TcContext::new(skb);
+    let Some(scratch) = scratch() else {
+        return Drop::Malformed as u32;
+    };
+    if let Err(reason) = settle(scratch) {
+        return reason as u32;
+    }
+    way.source_port = scratch.flow.source_port;
+    event::allowed(&ctx, seen_at);
+    0
 }
 
 /// Reads the packet for an event, without judging it.
@@ -97,16 +148,17 @@ pub fn look_again(ctx: &TcContext) {
     scratch.endpoints = [0; 2];
     // SAFETY: a plain read of a context field.
     let ethertype = unsafe { (*ctx.skb.skb).protocol } as u16;
-    let _ = packet::read(ctx, ethertype, packet::ETHERNET, &mut scratch.packet);
+    let _ = packet::read(
+        ctx,
+        ethertype,
+        packet::ETHERNET,
+        &mut scratch.packet,
+        &mut scratch.bytes,
+    );
 }
 
 #[inline(always)]
-fn weigh(
-    ctx: &TcContext,
-    arrival: &Arrival,
-    way: &mut Way,
-    scratch: &mut Scratch,
-) -> Result<(), Drop> {
+fn read(ctx: &TcContext, arrival: &Arrival, scratch: &mut Scratch) -> Result<(), Drop> {
     forward::count_slow(ctx);
     scratch.identities = [0; 2];
     scratch.endpoints = [0; 2];
@@ -118,17 +170,24 @@ fn weigh(
         arrival.ethertype,
         arrival.l3 as usize & 0x7f,
         &mut scratch.packet,
+        &mut scratch.bytes,
     )?;
     if is_local_chatter(&scratch.packet) {
         return Err(Drop::LinkLocal);
     }
     if scratch.packet.fragment != WHOLE {
-        fragment::resolve(&mut scratch.packet)?;
+        fragment::resolve(&mut scratch.packet, &mut scratch.fragment)?;
     }
-    way.headers = u32::from(scratch.packet.headers);
-    if scratch.packet.is_icmp_error() {
-        return icmp::related(ctx, arrival, way, scratch);
-    }
+    Ok(())
+}
+
+#[inline(always)]
+fn find_sides(
+    ctx: &TcContext,
+    arrival: &Arrival,
+    way: &mut Way,
+    scratch: &mut Scratch,
+) -> Result<(), Drop> {
     let (key, from) = scratch.packet.key();
     scratch.key = key;
     let source = source_of(ctx, arrival, &scratch.packet)?;
@@ -150,18 +209,17 @@ fn weigh(
     } else {
         [destination, source]
     };
-    settle(scratch, from)?;
-    event::allowed(ctx, arrival.seen_at);
+    scratch.from = from as u32;
     way.identity = source.identity;
     way.place = destination.place;
     way.index = destination.index;
-    way.source_port = scratch.flow.source_port;
     Ok(())
 }
 
 /// Asks policy of the flow's two sides, in the direction that the flow was opened in, and remembers the flow.
 #[inline(always)]
-fn settle(scratch: &mut Scratch, from: usize) -> Result<(), Drop> {
+fn settle(scratch: &mut Scratch) -> Result<(), Drop> {
+    let from = scratch.from as usize & 1;
     let now = flow::now();
     let packet = &scratch.packet;
     let flow = &mut scratch.flow;
@@ -193,7 +251,7 @@ fn settle(scratch: &mut Scratch, from: usize) -> Result<(), Drop> {
             }
         }
     }
-    let verdict = ask(flow.sides, flow.opener, &scratch.key, packet);
+    let verdict = ask(&flow.sides, flow.opener, &scratch.key, packet);
     if let Err(reason) = verdict {
         if is_known {
             let _ = FLOWS.remove(&scratch.key);
@@ -209,11 +267,11 @@ fn settle(scratch: &mut Scratch, from: usize) -> Result<(), Drop> {
 }
 
 #[inline(always)]
-fn ask(sides: [Side; 2], opener: u8, key: &FlowKey, packet: &Packet) -> Result<(), Drop> {
+fn ask(sides: &[Side; 2], opener: u8, key: &FlowKey, packet: &Packet) -> Result<(), Drop> {
     let (from, to, port) = if opener == 0 {
-        (sides[0], sides[1], key.upper_port)
+        (&sides[0], &sides[1], key.upper_port)
     } else {
-        (sides[1], sides[0], key.lower_port)
+        (&sides[1], &sides[0], key.lower_port)
     };
     let port = match packet.protocol {
         ICMP | ICMPV6 => u16::from(message_type(packet)).to_be(),

@@ -35,13 +35,19 @@ use tombolo_abi::{Drop, SeenAt};
 /// Let other programs and the kernel's own stack go on with the packet.
 const TCX_NEXT: i32 = -1;
 
-/// What a program decided, when it did not drop.
+/// What a program decided, when it did not drop: what the kernel is told.
 #[derive(Clone, Copy)]
-pub enum Verdict {
+pub struct Verdict(i32);
+
+impl Verdict {
     /// Not ours, or for the node's own stack.
-    Pass,
-    /// Where to was told to the kernel; this is the helper's return value.
-    Redirect(i32),
+    pub const PASS: Verdict = Verdict(TCX_NEXT);
+
+    /// Where to was told to the kernel; this is what the helper returned.
+    #[inline(always)]
+    pub fn redirect(code: i64) -> Verdict {
+        Verdict(code as i32)
+    }
 }
 
 #[classifier]
@@ -67,13 +73,19 @@ pub fn from_overlay(ctx: TcContext) -> i32 {
 #[inline(always)]
 fn verdict(ctx: &TcContext, seen_at: SeenAt, result: Result<Verdict, Drop>) -> i32 {
     match result {
-        Ok(Verdict::Pass) => TCX_NEXT,
-        Ok(Verdict::Redirect(code)) => code,
-        Err(reason) => refuse(ctx.skb.skb, reason as u32, seen_at as u32),
+        Ok(Verdict(code)) => code,
+        Err(reason) => {
+            let code = refuse(ctx.skb.skb, reason as u32, seen_at as u32);
+            let is_too_big = u32::from(reason as u32 == Drop::TooBig as u32);
+            if is_too_big != 0 || reason as u32 == Drop::HopLimit as u32 {
+                return icmp::complain(ctx.skb.skb, is_too_big);
+            }
+            code
+        }
     }
 }
 
-/// Counts and tells of a drop; for some reasons the sender gets an answer.
+/// Counts and tells of a drop.
 #[inline(never)]
 fn refuse(skb: *mut __sk_buff, reason: u32, seen_at: u32) -> i32 {
     let ctx = TcContext::new(skb);
@@ -85,14 +97,7 @@ fn refuse(skb: *mut __sk_buff, reason: u32, seen_at: u32) -> i32 {
         judge::look_again(&ctx);
     }
     event::dropped(&ctx, reason, seen_at);
-    let answer = if reason == Drop::TooBig as u32 {
-        icmp::too_big(&ctx)
-    } else if reason == Drop::HopLimit as u32 {
-        icmp::hop_limit(&ctx)
-    } else {
-        None
-    };
-    answer.unwrap_or(TC_ACT_SHOT as i32)
+    TC_ACT_SHOT as i32
 }
 
 /// GPL-compatible, as the kernel asks of programs that call its helpers; the text is under Apache-2.0 too.

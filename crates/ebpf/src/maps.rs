@@ -78,10 +78,13 @@ pub struct Scratch {
     pub flow: Flow,
     /// What a packet that is too big should be at most, without the Ethernet header.
     pub mtu: u32,
+    /// Which end of the key sent the packet.
+    pub from: u32,
     /// Source and destination, as far as they are known; 0 where not.
     pub identities: [u32; 2],
     pub endpoints: [u16; 2],
-    pub bytes: [u8; 128],
+    pub fragment: FragmentKey,
+    pub bytes: [u8; 64],
 }
 
 #[inline(always)]

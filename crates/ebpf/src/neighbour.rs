@@ -158,5 +158,5 @@ fn checksum(source: [u64; 2], destination: [u64; 2], message: &Message) -> u16 {
 #[inline(always)]
 fn back(ctx: &TcContext) -> Verdict {
     // SAFETY: a plain read of a context field; the helper has no preconditions.
-    Verdict::Redirect(unsafe { bpf_redirect((*ctx.skb.skb).ifindex, 0) } as i32)
+    Verdict::redirect(unsafe { bpf_redirect((*ctx.skb.skb).ifindex, 0) })
 }

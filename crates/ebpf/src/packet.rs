@@ -4,7 +4,10 @@
 //! knows options, extension headers and fragments. Whatever `quick` does not take, `read` decides; both refuse headers that end
 //! beyond the packet.
 
-use aya_ebpf::{helpers::bpf_skb_load_bytes, programs::TcContext};
+use aya_ebpf::{
+    helpers::{bpf_csum_diff, bpf_skb_load_bytes},
+    programs::TcContext,
+};
 use tombolo_abi::{Addr, Drop, FlowKey};
 
 pub const ETHERNET: usize = 14;
@@ -382,7 +385,13 @@ impl Packet {
 
 /// Reads any IP packet whose network header begins at `l3`.
 #[inline(always)]
-pub fn read(ctx: &TcContext, ethertype: u16, l3: usize, packet: &mut Packet) -> Result<(), Drop> {
+pub fn read(
+    ctx: &TcContext,
+    ethertype: u16,
+    l3: usize,
+    packet: &mut Packet,
+    bytes: &mut [u8; 64],
+) -> Result<(), Drop> {
     packet.ethertype = ethertype;
     packet.source_port = 0;
     packet.destination_port = 0;
@@ -394,7 +403,7 @@ pub fn read(ctx: &TcContext, ethertype: u16, l3: usize, packet: &mut Packet) -> 
     packet.fragment_id = 0;
     let rest = ctx.len().wrapping_sub(l3 as u32);
     if ethertype == ETHERTYPE_V4 {
-        read_v4(ctx, l3, rest, packet)?;
+        read_v4(ctx, l3, rest, packet, bytes)?;
     } else if ethertype == ETHERTYPE_V6 {
         read_v6(ctx, l3, rest, packet)?;
     } else {
@@ -408,14 +417,25 @@ pub fn read(ctx: &TcContext, ethertype: u16, l3: usize, packet: &mut Packet) -> 
 }
 
 #[inline(always)]
-fn read_v4(ctx: &TcContext, l3: usize, rest: u32, packet: &mut Packet) -> Result<(), Drop> {
+fn read_v4(
+    ctx: &TcContext,
+    l3: usize,
+    rest: u32,
+    packet: &mut Packet,
+    bytes: &mut [u8; 64],
+) -> Result<(), Drop> {
     let header: V4 = copy(ctx, l3)?;
     let size = u32::from(header.version & 15) * 4;
     let length = u32::from(u16::from_be(header.length));
     if header.version >> 4 != 4 || size < 20 || length < size || length > rest {
         return Err(Drop::Malformed);
     }
-    if !options_checksum_is_right(ctx, l3, size, &header) {
+    let is_right = if size == 20 {
+        checksum_is_right(&header)
+    } else {
+        options_checksum_is_right(ctx, l3, size, bytes)
+    };
+    if !is_right {
         return Err(Drop::Malformed);
     }
     packet.source = Addr::from_v4(header.source);
@@ -437,21 +457,19 @@ fn read_v4(ctx: &TcContext, l3: usize, rest: u32, packet: &mut Packet) -> Result
     Ok(())
 }
 
+/// The same for a header with options; `bytes` is room for the longest one.
 #[inline(always)]
-fn options_checksum_is_right(ctx: &TcContext, l3: usize, size: u32, header: &V4) -> bool {
-    if size == 20 {
-        return checksum_is_right(header);
-    }
-    let mut sum = 0u32;
-    for i in 0..30u32 {
-        if i * 2 >= size {
-            break;
-        }
-        let Ok(word) = copy::<u16>(ctx, l3 + i as usize * 2) else {
+fn options_checksum_is_right(ctx: &TcContext, l3: usize, size: u32, bytes: &mut [u8; 64]) -> bool {
+    let size = size & 0x3c;
+    // SAFETY: the mask above bounds `size` below the length of `bytes`, which both helpers stay within.
+    let sum = unsafe {
+        let room = bytes.as_mut_ptr();
+        if size < 20 || bpf_skb_load_bytes(ctx.skb.skb.cast(), l3 as u32, room.cast(), size) != 0 {
             return false;
-        };
-        sum += u32::from(word);
-    }
+        }
+        bpf_csum_diff(core::ptr::null_mut(), 0, room.cast(), size, 0)
+    };
+    let mut sum = sum as u32;
     sum = (sum & 0xffff) + (sum >> 16);
     sum = (sum & 0xffff) + (sum >> 16);
     sum == 0xffff
@@ -459,25 +477,32 @@ fn options_checksum_is_right(ctx: &TcContext, l3: usize, size: u32, header: &V4)
 
 #[inline(always)]
 fn read_v6(ctx: &TcContext, l3: usize, rest: u32, packet: &mut Packet) -> Result<(), Drop> {
-    let header: V6 = copy(ctx, l3)?;
-    let length = 40 + u32::from(u16::from_be(header.length));
-    if header.version as u8 >> 4 != 6 || length > rest {
+    let start: [u8; 8] = copy(ctx, l3)?;
+    let length = 40 + u32::from(u16::from_be_bytes([start[4], start[5]]));
+    if start[0] >> 4 != 6 || length > rest {
         return Err(Drop::Malformed);
     }
-    packet.source = Addr {
-        words: header.source,
-    };
-    packet.destination = Addr {
-        words: header.destination,
-    };
+    // Both addresses at once: they lie next to each other here as they do there.
+    // SAFETY: source and destination are the first 32 bytes of `Packet`.
+    if unsafe {
+        bpf_skb_load_bytes(
+            ctx.skb.skb.cast(),
+            l3 as u32 + 8,
+            (&raw mut *packet).cast(),
+            32,
+        )
+    } != 0
+    {
+        return Err(Drop::Malformed);
+    }
     if packet.source.is_v4() || packet.destination.is_v4() {
         // A mapped address on the wire would be taken for the IPv4 address itself.
         return Err(Drop::Malformed);
     }
-    packet.ttl = header.hops;
+    packet.ttl = start[7];
     packet.length = length;
     packet.dont_fragment = 1;
-    let mut next = header.next;
+    let mut next = start[6];
     let mut offset = 40u32;
     for _ in 0..8 {
         // Hop-by-hop, routing, authentication, destination options, mobility; the fragment header is eight bytes.
