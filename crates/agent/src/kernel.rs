@@ -9,12 +9,13 @@ pub struct Kernel {
 }
 
 /// An error with its causes, in one line.
-pub struct Refusal(Error);
+#[derive(Debug)]
+pub struct Refusal(String);
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = self.0.to_string();
-        let mut cause = std::error::Error::source(&self.0);
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(&error);
         while let Some(error) = cause {
             let said = error.to_string();
             // Some errors say their cause themselves.
@@ -24,24 +25,34 @@ impl fmt::Display for Refusal {
             }
             cause = error.source();
         }
-        f.write_str(&text.replace('\n', " "))
+        Refusal(text.lines().collect::<Vec<_>>().join(" "))
     }
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 impl drive::Datapath for Kernel {
     type Error = Refusal;
 
     fn apply(&mut self, change: &Change) -> Result<(), Refusal> {
         tracing::debug!(?change, "apply");
-        self.datapath.apply(change).map_err(Refusal)
+        self.datapath.apply(change).map_err(Refusal::from)
     }
 
     fn remember(&mut self, record: &EndpointRecord) -> Result<(), Refusal> {
         let json = serde_json::to_vec(record).expect("a record of plain values is JSON");
-        self.datapath.remember(record.id, &json).map_err(Refusal)
+        self.datapath
+            .remember(record.id, &json)
+            .map_err(Refusal::from)
     }
 
     fn forget(&mut self, id: EndpointId) -> Result<(), Refusal> {
-        self.datapath.forget(id).map_err(Refusal)
+        self.datapath.forget(id).map_err(Refusal::from)
     }
 }

@@ -18,109 +18,9 @@ pub struct Counts {
 
 pub fn render(status: &Status, counts: Counts) -> String {
     let mut page = Page::default();
-    let labels = [
-        ("version", status.version.as_str()),
-        ("cluster", &status.cluster),
-        ("node", &status.node),
-    ];
-    page.head("tombolo_agent_info", "gauge", "What runs here.");
-    page.line("tombolo_agent_info", &labels, 1);
-    page.gauge(
-        "tombolo_agent_uptime_seconds",
-        "Since the agent started.",
-        status.uptime_seconds,
-    );
-    page.gauge(
-        "tombolo_synced",
-        "1 when every source of facts has told all it had at start.",
-        u64::from(status.synced),
-    );
-    page.gauge(
-        "tombolo_endpoints",
-        "Pods of this node.",
-        status.endpoints as u64,
-    );
-    page.gauge(
-        "tombolo_nodes",
-        "Other nodes that are known.",
-        status.nodes as u64,
-    );
-    page.gauge(
-        "tombolo_addresses",
-        "Addresses and ranges that the kernel holds.",
-        status.addresses as u64,
-    );
-    page.gauge(
-        "tombolo_changes_pending",
-        "Changes that the kernel does not hold yet.",
-        status.pending as u64,
-    );
-    page.counter(
-        "tombolo_changes_refused_total",
-        "Changes that the kernel refused.",
-        counts.changes_refused,
-    );
-    page.counter(
-        "tombolo_facts_total",
-        "Facts that were handled.",
-        counts.facts,
-    );
-    page.gauge(
-        "tombolo_flows",
-        "Entries of the flow table.",
-        status.flows.used,
-    );
-    page.gauge(
-        "tombolo_flows_max",
-        "Room of the flow table.",
-        status.flows.size,
-    );
-    page.counter(
-        "tombolo_slow_path_packets_total",
-        "Packets that no flow answered for.",
-        counts.slow_path,
-    );
-    page.family(
-        "tombolo_free_addresses",
-        "gauge",
-        "Addresses that new pods can get.",
-        "family",
-        &status.free_addresses,
-    );
-    page.family(
-        "tombolo_dropped_packets_total",
-        "counter",
-        "Packets that were dropped.",
-        "reason",
-        &status.drops,
-    );
-    page.family(
-        "tombolo_rejected_records",
-        "gauge",
-        "Records of facts that are refused.",
-        "reason",
-        &status.rejected,
-    );
-    page.counter(
-        "tombolo_events_lost_total",
-        "Events that the kernel's ring had no room for.",
-        status.events_lost,
-    );
-    page.gauge(
-        "tombolo_monitors",
-        "Those who watch packets.",
-        counts.monitors as u64,
-    );
-    page.counter(
-        "tombolo_monitor_lost_total",
-        "Flows that were lost by those who watch too slowly.",
-        counts.monitor_lost,
-    );
-    page.gauge(
-        "tombolo_warnings",
-        "Things that are not as they should be.",
-        status.warnings.len() as u64,
-    );
+    page.agent(status);
+    page.world(status, counts);
+    page.packets(status, counts);
     page.text
 }
 
@@ -130,6 +30,90 @@ struct Page {
 }
 
 impl Page {
+    fn agent(&mut self, status: &Status) {
+        let labels = [
+            ("version", status.version.as_str()),
+            ("cluster", &status.cluster),
+            ("node", &status.node),
+        ];
+        self.head("tombolo_agent_info", "gauge", "What runs here.");
+        self.line("tombolo_agent_info", &labels, 1);
+        let help = "Since the agent started.";
+        self.gauge("tombolo_agent_uptime_seconds", help, status.uptime_seconds);
+        let help = "Things that are not as they should be.";
+        self.gauge("tombolo_warnings", help, status.warnings.len() as u64);
+    }
+
+    fn world(&mut self, status: &Status, counts: Counts) {
+        let help = "1 when every source of facts has told all it had at start.";
+        self.gauge("tombolo_synced", help, u64::from(status.synced));
+        self.counter(
+            "tombolo_facts_total",
+            "Facts that were handled.",
+            counts.facts,
+        );
+        let help = "Records of facts that are refused.";
+        self.family("tombolo_rejected_records", help, "reason", &status.rejected);
+        self.gauge(
+            "tombolo_endpoints",
+            "Pods of this node.",
+            status.endpoints as u64,
+        );
+        self.gauge(
+            "tombolo_nodes",
+            "Other nodes that are known.",
+            status.nodes as u64,
+        );
+        let help = "Addresses and ranges that the kernel holds.";
+        self.gauge("tombolo_addresses", help, status.addresses as u64);
+        let help = "Addresses that new pods can get.";
+        self.family(
+            "tombolo_free_addresses",
+            help,
+            "family",
+            &status.free_addresses,
+        );
+        let help = "Changes that the kernel does not hold yet.";
+        self.gauge("tombolo_changes_pending", help, status.pending as u64);
+        let help = "Changes that the kernel refused.";
+        self.counter(
+            "tombolo_changes_refused_total",
+            help,
+            counts.changes_refused,
+        );
+    }
+
+    fn packets(&mut self, status: &Status, counts: Counts) {
+        self.gauge(
+            "tombolo_flows",
+            "Entries of the flow table.",
+            status.flows.used,
+        );
+        self.gauge(
+            "tombolo_flows_max",
+            "Room of the flow table.",
+            status.flows.size,
+        );
+        let help = "Packets that no flow answered for.";
+        self.counter("tombolo_slow_path_packets_total", help, counts.slow_path);
+        let help = "Packets that were dropped.";
+        self.family(
+            "tombolo_dropped_packets_total",
+            help,
+            "reason",
+            &status.drops,
+        );
+        let help = "Events that the kernel's ring had no room for.";
+        self.counter("tombolo_events_lost_total", help, status.events_lost);
+        self.gauge(
+            "tombolo_monitors",
+            "Those who watch packets.",
+            counts.monitors as u64,
+        );
+        let help = "Flows that were lost by those who watch too slowly.";
+        self.counter("tombolo_monitor_lost_total", help, counts.monitor_lost);
+    }
+
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
@@ -154,15 +138,9 @@ impl Page {
         self.line(name, &[], value);
     }
 
-    fn family(
-        &mut self,
-        name: &str,
-        kind: &str,
-        help: &str,
-        label: &str,
-        values: &BTreeMap<String, u64>,
-    ) {
-        self.head(name, kind, help);
+    fn family(&mut self, name: &str, help: &str, label: &str, values: &BTreeMap<String, u64>) {
+        let counter = name.ends_with("_total");
+        self.head(name, if counter { "counter" } else { "gauge" }, help);
         for (text, value) in values {
             self.line(name, &[(label, text)], *value);
         }

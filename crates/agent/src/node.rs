@@ -2,7 +2,7 @@
 
 use crate::{
     host::{self, Uplink},
-    kernel::Kernel,
+    kernel::{Kernel, Refusal},
     metrics::{self, Counts},
     monitor::{Hub, SUBSCRIBERS_MAX},
     restore,
@@ -249,7 +249,7 @@ impl NodeLoop {
                 }
                 Err(error) => Reply::Error(Failure {
                     code: FailureCode::Kernel,
-                    message: format!("programs were not replaced: {error}"),
+                    message: format!("programs were not replaced: {}", Refusal::from(error)),
                     hint: "those that run go on".into(),
                 }),
             },

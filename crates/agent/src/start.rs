@@ -5,7 +5,7 @@ use crate::{
     facts::FactsFile,
     host,
     http::Server,
-    kernel::Kernel,
+    kernel::{Kernel, Refusal},
     log,
     node::{Inlets, NodeLoop},
     options::{Options, Underlay},
@@ -38,7 +38,7 @@ pub fn run(options: Options) -> Result<()> {
     log::start(options.log_format);
     let netlink = Netlink::open()?;
     let checked = Checked::new(&options, &netlink)?;
-    tombolo_datapath::probe()?;
+    tombolo_datapath::probe().map_err(Refusal::from)?;
     let locks = take_locks(&options.socket, &options.pins)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -115,9 +115,10 @@ async fn serve(options: &Options, checked: Checked, netlink: Netlink) -> Result<
     let queue = Queue::open(&options.delete_queue)?;
     let socket = Socket::bind(&options.socket)?;
 
-    let mut datapath = Datapath::open(datapath_config(options, &world, &uplinks))?;
-    let events = datapath.events()?;
-    let watch = datapath.watch()?;
+    let wanted = datapath_config(options, &world, &uplinks);
+    let mut datapath = open(wanted)?;
+    let events = datapath.events().map_err(Refusal::from)?;
+    let watch = datapath.watch().map_err(Refusal::from)?;
     let mut node = NodeLoop::new(world, Kernel { datapath }, netlink, uplinks, started);
     recover(&mut node)?;
     node.drain();
@@ -140,6 +141,18 @@ async fn serve(options: &Options, checked: Checked, netlink: Netlink) -> Result<
         watch,
     };
     supervisor.run(node.run(inlets)).await
+}
+
+/// A start that fails leaves nothing, unless an earlier one has left something that is at work.
+fn open(config: tombolo_datapath::Config) -> Result<Datapath> {
+    let pins = config.pins.clone();
+    let first = !pins.exists();
+    Datapath::open(config).map_err(|error| {
+        if first && let Err(error) = tombolo_datapath::remove(&pins) {
+            tracing::warn!(%error, "what was begun can't be taken away");
+        }
+        Refusal::from(error).into()
+    })
 }
 
 fn datapath_config(

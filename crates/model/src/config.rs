@@ -77,7 +77,7 @@ pub enum ConfigError {
     )]
     RangeUnusable { range: IpNet },
     #[error("{0}: give --pod-range a larger one (IPv4 /30, IPv6 /126 at least)")]
-    RangeTooSmall(#[from] TooSmall),
+    RangeTooSmall(TooSmall),
     #[error(
         "pod range {range} contains the node's address {address}: give --pod-range one that is used by pods only"
     )]
@@ -165,7 +165,7 @@ impl Config {
             return Err(ConfigError::NoRange);
         }
         for (index, range) in self.pod_ranges.iter().enumerate() {
-            Pool::new(*range)?;
+            Pool::new(*range).map_err(ConfigError::RangeTooSmall)?;
             let first = range.trunc().addr();
             if range.prefix_len() < 8
                 || !is_host_address(first)

@@ -71,7 +71,7 @@ impl World {
         let pools = config
             .pod_ranges
             .iter()
-            .map(|range| Pool::new(*range))
+            .map(|range| Pool::new(*range).map_err(ConfigError::RangeTooSmall))
             .collect::<Result<Vec<_>, _>>()?;
         let mut world = World {
             nodes: Nodes::new(),
