@@ -1,0 +1,90 @@
+//! The commands, a file for each noun.
+
+use crate::{
+    client,
+    output::{self, Output},
+};
+use anyhow::Result;
+use clap::Subcommand;
+use clap_complete::Shell;
+use std::{path::Path, process::ExitCode};
+use tombolo_model::local::{Reply, Request};
+
+mod address;
+mod endpoint;
+mod identity;
+mod monitor;
+mod node;
+mod programs;
+mod status;
+#[cfg(test)]
+mod testing;
+mod version;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run the agent of this node
+    Agent(Box<tombolo_agent::Options>),
+    /// Show whether this node is healthy; the exit code is 0 only if it is
+    Status(Output),
+    /// Print packets as they are dropped, and with --all as connections are opened
+    Monitor(monitor::Monitor),
+    /// Look at this node's pods
+    #[command(subcommand)]
+    Endpoint(endpoint::Endpoint),
+    /// Look at the nodes of the mesh
+    #[command(subcommand)]
+    Node(node::Node),
+    /// Look at the addresses that this node knows, and who and where they are
+    #[command(subcommand)]
+    Ip(address::Ip),
+    /// Look at the identities that this node knows
+    #[command(subcommand)]
+    Identity(identity::Identity),
+    /// Look after the kernel programs of this node
+    #[command(subcommand)]
+    Programs(programs::Programs),
+    /// Make clusters on this machine to try things in
+    #[command(subcommand)]
+    Lab(tombolo_lab::Command),
+    /// Print a script that completes command lines, for a shell to source
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the version of this program
+    Version(Output),
+}
+
+impl Command {
+    pub fn run(self, socket: &Path) -> Result<ExitCode> {
+        match self {
+            Command::Agent(options) => tombolo_agent::run(*options)?,
+            Command::Status(output) => return status::run(socket, output),
+            Command::Monitor(monitor) => monitor.run(socket)?,
+            Command::Endpoint(endpoint) => endpoint.run(socket)?,
+            Command::Node(node) => node.run(socket)?,
+            Command::Ip(ip) => ip.run(socket)?,
+            Command::Identity(identity) => identity.run(socket)?,
+            Command::Programs(programs) => programs.run(socket)?,
+            Command::Lab(lab) => return Ok(tombolo_lab::run(lab)?),
+            Command::Completions { shell } => complete(shell)?,
+            Command::Version(output) => version::run(output)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn complete(shell: Shell) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut crate::command_line(), "tombolo", &mut script);
+    output::write(&String::from_utf8_lossy(&script))
+}
+
+/// Asks for something that is either done or refused.
+fn ask_to(socket: &Path, request: &Request) -> Result<()> {
+    match client::ask(socket, request)? {
+        Reply::Done => Ok(()),
+        other => Err(client::unexpected(&other)),
+    }
+}

@@ -1,0 +1,67 @@
+use super::*;
+use crate::command::testing;
+
+#[test]
+fn a_healthy_node_is_shown_whole() {
+    let status = Status::of(testing::status());
+    assert!(status.healthy);
+    assert_eq!(
+        render(&status, Colour::Off),
+        "\
+n1 of cluster cluster1 (id 1): healthy
+  agent          0.1.0, up 1 h 2 min
+  routing        tunnel, MTU of pods 1450
+  uplinks        eth0
+  pod ranges     10.1.1.0/24, fd00:10:1:1::/64
+  free addresses ipv4 251, ipv6 65533
+  endpoints      2
+  nodes          3
+  addresses      12
+  flows          7 of 131072
+  dropped        policy-denied 4
+  refused facts  none
+"
+    );
+}
+
+#[test]
+fn every_problem_is_a_line() {
+    let agent = local::Status {
+        synced: false,
+        pending: 2,
+        warnings: vec!["eth0 is down".into()],
+        ..testing::status()
+    };
+    let status = Status::of(agent);
+    assert!(!status.healthy);
+    let text = render(&status, Colour::Off);
+    assert!(text.starts_with("n1 of cluster cluster1 (id 1): not healthy\n"));
+    let warnings: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("warning: "))
+        .collect();
+    assert_eq!(warnings.len(), 3, "{text}");
+    assert_eq!(warnings[0], "warning: eth0 is down");
+}
+
+#[test]
+fn json_says_healthy_beside_what_the_agent_said() {
+    let json = serde_json::to_value(Status::of(testing::status())).unwrap();
+    assert_eq!(json["healthy"], true);
+    assert_eq!(json["node"], "n1");
+    assert_eq!(json["flows"]["size"], 131_072);
+}
+
+#[test]
+fn durations_have_two_units() {
+    let cases = [
+        (0, "0 s"),
+        (59, "59 s"),
+        (61, "1 min 1 s"),
+        (3720, "1 h 2 min"),
+        (90000, "1 d 1 h"),
+    ];
+    for (seconds, text) in cases {
+        assert_eq!(duration(seconds), text);
+    }
+}
