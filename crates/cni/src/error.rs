@@ -92,8 +92,8 @@ impl Error {
             Error::UnknownReply { .. } => 101,
             Error::Broken(_) => 105,
             Error::Refused(failure) => match failure.code {
-                FailureCode::NotFound => 3,
-                FailureCode::Unavailable => 11,
+                // A reservation is lost when the agent restarts in the midst of an ADD.
+                FailureCode::NotFound | FailureCode::Unavailable => 11,
                 FailureCode::Kernel => 100,
                 FailureCode::BadRequest => 101,
                 FailureCode::Exists => 102,
@@ -115,12 +115,14 @@ impl Error {
 
     /// The causes and what to do, as far as the message has not told.
     fn details(&self) -> String {
+        let message = self.to_string();
         let mut parts = Vec::new();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
             parts.push(error.to_string());
             cause = error.source();
         }
+        parts.retain(|part| !message.contains(part.as_str()));
         match self {
             Error::Refused(failure) => parts.push(failure.hint.clone()),
             Error::NotReady { hint, .. } => parts.push(hint.clone()),

@@ -10,8 +10,12 @@ use std::{
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
 };
 use tombolo_linux::{cgroup, netlink::Netlink, netns::Netns, process::CommandExt as _};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes the folders that everything uses by default, all of them the node's own.
 const SETUP: &str = r#"
@@ -190,13 +194,19 @@ impl Node {
         );
     }
 
-    fn wait_for_service(&self, what: &str, is_ready: impl Fn(&Node) -> bool) {
-        let start = std::time::Instant::now();
+    fn wait_for_service(&mut self, what: &str, is_ready: impl Fn(&Node) -> bool) {
+        let start = Instant::now();
         while !is_ready(self) {
-            if start.elapsed().as_secs() > 60 {
-                panic!("{what} is not ready after 60 s:\n{}", self.logs());
+            let ended = self
+                .agent
+                .iter_mut()
+                .chain(&mut self.services)
+                .find_map(|child| child.try_wait().expect("a child's state"));
+            if let Some(status) = ended {
+                panic!("{what} ended with {status}");
             }
-            std::thread::park_timeout(std::time::Duration::from_millis(100));
+            assert!(start.elapsed() < PATIENCE, "{what} is not ready");
+            thread::park_timeout(Duration::from_millis(100));
         }
     }
 
@@ -235,7 +245,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if thread::panicking() {
             eprintln!("{}", self.logs());
         }
         // With the first process the kernel ends all of the node, and its mounts go.
