@@ -68,6 +68,7 @@ impl Node {
             .args(["sh", "-c", SETUP])
             .env("PLUGIN", env!("CARGO_BIN_EXE_tombolo-cni"))
             .stdin(Stdio::null())
+            .stderr(log(&folder, "node"))
             .in_netns(&netns)
             .die_with_parent()
             .spawn()
@@ -136,7 +137,7 @@ impl Node {
     }
 
     pub fn start_agent(&mut self) {
-        let log = self.log("agent");
+        let log = log(&self.folder, "agent");
         let program = self.tombolo.display().to_string();
         let agent = self
             .command(&program)
@@ -173,7 +174,7 @@ impl Node {
     }
 
     fn start_containerd(&mut self) {
-        let log = self.log("containerd");
+        let log = log(&self.folder, "containerd");
         let containerd = self
             .command("containerd")
             .stdin(Stdio::null())
@@ -210,18 +211,10 @@ impl Node {
         }
     }
 
-    fn log(&self, service: &str) -> File {
-        let path = self.folder.path(&format!("{service}.log"));
-        File::options()
-            .create(true)
-            .append(true)
-            .open(path)
-            .expect("a log")
-    }
-
     /// What everyone in the node has said, for the message of a failure.
     pub fn logs(&self) -> String {
         let files = [
+            self.folder.path("node.log"),
             self.folder.path("agent.log"),
             self.folder.path("containerd.log"),
             self.path("/run/cni.log"),
@@ -258,6 +251,14 @@ impl Drop for Node {
         remove_old_cgroups(&self.name);
         cable::remove(&self.name);
     }
+}
+
+fn log(folder: &Folder, service: &str) -> File {
+    File::options()
+        .create(true)
+        .append(true)
+        .open(folder.path(&format!("{service}.log")))
+        .expect("a log")
 }
 
 fn need_tools() {
