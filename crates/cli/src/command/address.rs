@@ -56,6 +56,7 @@ PREFIX       IDENTITY  PLACE               SOURCE
 10.1.1.5/32  65801     local 3             agent
 10.1.1.6/32  65801     local 4             agent
 10.2.1.5/32  131329    remote cluster2/n1  file
+10.1.1.0/24  unknown   nowhere             pod range
 0.0.0.0/0    world     world               -
 "
         );

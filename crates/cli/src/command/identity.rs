@@ -42,7 +42,11 @@ fn count(addresses: &[AddressView]) -> Vec<Seen> {
         .filter(|identity| identity.reserved_name().is_some());
     let mut counts: BTreeMap<id::Identity, usize> =
         reserved.map(|identity| (identity, 0)).collect();
-    for address in addresses {
+    // Ranges where nobody is known are nobody's.
+    for address in addresses
+        .iter()
+        .filter(|address| address.identity != id::Identity::UNKNOWN)
+    {
         *counts.entry(address.identity).or_default() += 1;
     }
     counts

@@ -97,8 +97,8 @@ impl Printer {
             "{} {verdict} {} {} -> {}, {} bytes at {}",
             self.colour.paint(Style::Faint, clock(time)),
             flow.protocol,
-            peer(&flow.source),
-            peer(&flow.destination),
+            peer(&flow.source, has_ports(flow)),
+            peer(&flow.destination, has_ports(flow)),
             flow.bytes,
             flow.seen_at,
         );
@@ -140,12 +140,19 @@ fn clock(time: Duration) -> String {
     )
 }
 
-fn peer(peer: &Peer) -> String {
+/// In place of ports ICMP has the number of a conversation, which tells people nothing.
+fn has_ports(flow: &Flow) -> bool {
+    !flow.protocol.starts_with("ICMP")
+}
+
+fn peer(peer: &Peer, has_ports: bool) -> String {
     let address = match (peer.address, peer.port) {
         (None, _) => "?".to_owned(),
-        (Some(address), 0) => address.to_string(),
-        (Some(IpAddr::V4(address)), port) => format!("{address}:{port}"),
-        (Some(IpAddr::V6(address)), port) => format!("[{address}]:{port}"),
+        (Some(IpAddr::V4(address)), port) if has_ports && port != 0 => format!("{address}:{port}"),
+        (Some(IpAddr::V6(address)), port) if has_ports && port != 0 => {
+            format!("[{address}]:{port}")
+        }
+        (Some(address), _) => address.to_string(),
     };
     match peer.endpoint {
         Some(endpoint) => format!("{address} ({}, endpoint {endpoint})", peer.identity),

@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::Result;
 use serde::Serialize;
-use std::{fmt::Display, path::Path, process::ExitCode};
+use std::{collections::BTreeMap, fmt::Display, path::Path, process::ExitCode};
 use tombolo_model::local::{self, Reply, Request};
 
 #[cfg(test)]
@@ -91,7 +91,7 @@ fn facts(agent: &local::Status) -> Vec<(&'static str, String)> {
         ),
         ("uplinks", table::list(&agent.uplinks)),
         ("pod ranges", table::list(&agent.pod_ranges)),
-        ("free addresses", pairs(&agent.free_addresses)),
+        ("free addresses", free(&agent.free_addresses)),
         ("endpoints", agent.endpoints.to_string()),
         ("nodes", agent.nodes.to_string()),
         ("addresses", agent.addresses.to_string()),
@@ -111,6 +111,14 @@ fn facts(agent: &local::Status) -> Vec<(&'static str, String)> {
         }
     }
     facts
+}
+
+/// IPv6 ranges have more addresses than digits are worth reading.
+fn free(addresses: &BTreeMap<String, u64>) -> String {
+    table::list(addresses.iter().map(|(family, count)| match count {
+        0..=1_000_000_000_000 => format!("{family} {count}"),
+        _ => format!("{family} > 10^12"),
+    }))
 }
 
 fn pairs<'a, K: Display + 'a, V: Display + 'a>(

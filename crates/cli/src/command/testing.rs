@@ -83,6 +83,7 @@ pub fn addresses() -> Vec<AddressView> {
         address("10.1.1.5/32", 65801, "local 3", "agent"),
         address("10.1.1.6/32", 65801, "local 4", "agent"),
         address("10.2.1.5/32", 131_329, "remote cluster2/n1", "file"),
+        address("10.1.1.0/24", 0, "nowhere", "pod range"),
         address("0.0.0.0/0", 2, "world", ""),
     ]
 }
@@ -115,7 +116,7 @@ pub fn status() -> Status {
             used: 7,
             size: 131_072,
         },
-        free_addresses: counts(&[("ipv4", 251), ("ipv6", 65533)]),
+        free_addresses: counts(&[("ipv4", 251), ("ipv6", u64::MAX)]),
         drops: counts(&[("policy-denied", 4)]),
         events_lost: 0,
         uplinks: vec!["eth0".into()],

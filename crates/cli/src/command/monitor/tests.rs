@@ -46,18 +46,28 @@ fn an_allowed_connection_is_a_line() {
         hint: None,
         source: peer_of(Some("fd00::5"), 5000, 65801, Some(3)),
         destination: peer_of(Some("fd00::1"), 0, 1, None),
-        protocol: "ICMPv6".into(),
+        protocol: "UDP".into(),
         ..dropped()
     };
     assert_eq!(
         Printer::new(Colour::Off, BOOT).flow(&flow),
-        "04:05:07.500Z allowed ICMPv6 [fd00::5]:5000 (65801, endpoint 3) -> fd00::1 (host), 74 bytes at pod\n"
+        "04:05:07.500Z allowed UDP [fd00::5]:5000 (65801, endpoint 3) -> fd00::1 (host), 74 bytes at pod\n"
     );
 }
 
 #[test]
+fn conversations_of_icmp_are_no_ports() {
+    let flow = Flow {
+        protocol: "ICMP".into(),
+        ..dropped()
+    };
+    let line = Printer::new(Colour::Off, BOOT).flow(&flow);
+    assert!(line.contains("ICMP 10.1.1.5 (65801, endpoint 3) -> 10.2.1.5 (131329)"));
+}
+
+#[test]
 fn what_is_not_known_is_a_question_mark() {
-    assert_eq!(peer(&peer_of(None, 0, 0, None)), "? (unknown)");
+    assert_eq!(peer(&peer_of(None, 0, 0, None), true), "? (unknown)");
 }
 
 #[test]

@@ -13,7 +13,7 @@ n1 of cluster cluster1 (id 1): healthy
   routing        tunnel, MTU of pods 1450
   uplinks        eth0
   pod ranges     10.1.1.0/24, fd00:10:1:1::/64
-  free addresses ipv4 251, ipv6 65533
+  free addresses ipv4 251, ipv6 > 10^12
   endpoints      2
   nodes          3
   addresses      12
