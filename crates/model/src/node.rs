@@ -8,7 +8,7 @@ use crate::{
     fact::{Node, NodeKey, Source},
     id::{ClusterId, NodeSlot},
     ledger::Ledger,
-    pool::Numbers,
+    pool::{Numbers, Pool},
     refusal::Refusal,
 };
 use ipnet::IpNet;
@@ -26,6 +26,8 @@ pub(crate) struct Nodes {
     believed: BTreeMap<NodeKey, Believed>,
     refused: BTreeMap<NodeKey, Refusal>,
     by_address: BTreeMap<IpAddr, NodeKey>,
+    /// Addresses that nodes have among their pods, by convention and not by a record.
+    by_router: BTreeMap<IpAddr, NodeKey>,
     by_slot: BTreeMap<NodeSlot, NodeKey>,
     /// No two of them overlap.
     ranges: BTreeMap<IpNet, NodeKey>,
@@ -65,6 +67,7 @@ impl Nodes {
             believed: BTreeMap::new(),
             refused: BTreeMap::new(),
             by_address: BTreeMap::new(),
+            by_router: BTreeMap::new(),
             by_slot: BTreeMap::new(),
             ranges: BTreeMap::new(),
             clusters: BTreeMap::new(),
@@ -195,6 +198,8 @@ impl Nodes {
         self.ranges
             .extend(node.pod_ranges.iter().map(|range| (*range, key.clone())));
         let believed = Believed { node, source, path };
+        self.by_router
+            .extend(believed.routers().map(|router| (router, key.clone())));
         believed.touch(touched);
         self.believed.insert(key, believed);
     }
@@ -207,6 +212,9 @@ impl Nodes {
         }
         for range in &believed.node.pod_ranges {
             self.ranges.remove(range);
+        }
+        for router in believed.routers() {
+            self.by_router.remove(&router);
         }
         if let Some((slot, _)) = &believed.path {
             self.by_slot.remove(slot);
@@ -378,6 +386,11 @@ impl Nodes {
         self.believed.get(self.by_address.get(&address)?)
     }
 
+    /// The node whose own address among its pods this is, if nobody claims it.
+    pub(crate) fn at_router(&self, address: IpAddr) -> Option<&Believed> {
+        self.believed.get(self.by_router.get(&address)?)
+    }
+
     pub(crate) fn has_range(&self, range: &IpNet) -> bool {
         self.ranges.contains_key(range)
     }
@@ -392,11 +405,18 @@ impl Nodes {
 }
 
 impl Believed {
+    /// The node's own addresses among its pods: each range's first.
+    pub(crate) fn routers(&self) -> impl Iterator<Item = IpAddr> {
+        let ranges = self.node.pod_ranges.iter();
+        ranges.filter_map(|range| Some(Pool::new(*range).ok()?.router()))
+    }
+
     fn touch(&self, touched: &mut Touched) {
         touched
             .slots
             .extend(self.path.iter().map(|(slot, _)| *slot));
         touched.addresses.extend(&self.node.addresses);
+        touched.addresses.extend(self.routers());
         touched.ranges.extend(&self.node.pod_ranges);
     }
 }

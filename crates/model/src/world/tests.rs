@@ -254,6 +254,20 @@ fn pods_of_an_unknown_node_are_nowhere_until_it_is_known() {
 }
 
 #[test]
+fn a_nodes_own_address_among_pods_leads_to_it_unless_a_pod_has_it() {
+    let mut bench = bench();
+    let far = || node_fact("c2", "n1", node(2, &["192.0.2.2"], &["10.2.1.0/24"]));
+    bench.tell(far()).unwrap();
+    assert_eq!(bench.reach("10.2.1.1/32"), remote(Identity::REMOTE_NODE, 1));
+    bench
+        .tell(pod_fact("10.2.1.1/32", "a", 0x2_0100, "192.0.2.2"))
+        .unwrap();
+    assert_eq!(bench.reach("10.2.1.1/32"), remote(Identity(0x2_0100), 1));
+    bench.tell(node_gone("c2", "n1")).unwrap();
+    assert_eq!(bench.reach("10.2.1.1/32"), NOWHERE);
+}
+
+#[test]
 fn conflicting_records_reject_only_themselves() {
     let cases = [
         (

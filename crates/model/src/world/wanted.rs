@@ -1,7 +1,7 @@
 //! What the kernel should hold, worked out row by row from what is known.
 //!
 //! Of an address the first who knows it is believed: the node itself, its pods, the nodes of the mesh, the sources'
-//! claims. Then come the ranges of pods, and at last the world.
+//! claims. Then come what nodes have among their pods, the ranges of pods, and at last the world.
 
 use crate::{
     change::{EndpointPath, NodePath, Place, PolicyEntry, Reach},
@@ -11,7 +11,7 @@ use crate::{
     id::{EndpointId, Identity, NodeSlot},
     ipcache::{Claim, Ipcache},
     ledger::Wanted,
-    node::Nodes,
+    node::{Believed, Nodes},
     refusal::Refusal,
     tables::Tables,
 };
@@ -83,6 +83,7 @@ impl View<'_> {
         for (_, believed) in self.nodes.believed() {
             prefixes.extend(believed.node.addresses.iter().copied().map(IpNet::from));
             prefixes.extend(&believed.node.pod_ranges);
+            prefixes.extend(believed.routers().map(IpNet::from));
             tables.routes.extend(&believed.node.pod_ranges);
             tables.nodes.extend(believed.path.clone());
         }
@@ -110,6 +111,11 @@ impl View<'_> {
             if let Ok(Some(reach)) = judge(self.config, self.nodes, prefix, claim) {
                 return Some((reach, Origin::Claim(claim.source)));
             }
+        }
+        if let Some(found) =
+            host_of(prefix).and_then(|address| remote(self.nodes.at_router(address)?))
+        {
+            return Some(found);
         }
         if self.nodes.has_range(prefix)
             || self
@@ -150,14 +156,17 @@ impl View<'_> {
                 Origin::Endpoint,
             ));
         }
-        let believed = self.nodes.at(address)?;
-        let (slot, _) = believed.path.as_ref()?;
-        let reach = Reach {
-            identity: Identity::REMOTE_NODE,
-            place: Place::Remote(*slot),
-        };
-        Some((reach, Origin::Node(believed.source)))
+        remote(self.nodes.at(address)?)
     }
+}
+
+fn remote(believed: &Believed) -> Option<(Reach, Origin)> {
+    let (slot, _) = believed.path.as_ref()?;
+    let reach = Reach {
+        identity: Identity::REMOTE_NODE,
+        place: Place::Remote(*slot),
+    };
+    Some((reach, Origin::Node(believed.source)))
 }
 
 impl Wanted for View<'_> {
