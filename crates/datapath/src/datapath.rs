@@ -306,7 +306,8 @@ impl Datapath {
 
     pub(crate) fn flow_entries(&self) -> Vec<(tombolo_abi::FlowKey, tombolo_abi::Flow)> {
         let path = maps_folder(&self.config.pins).join("FLOWS");
-        let map = aya::maps::Map::LruHashMap(MapData::from_pin(path).expect("the flow table is pinned"));
+        let map =
+            aya::maps::Map::LruHashMap(MapData::from_pin(path).expect("the flow table is pinned"));
         let map: aya::maps::HashMap<_, tombolo_abi::FlowKey, tombolo_abi::Flow> =
             map.try_into().expect("the flow table");
         map.iter().collect::<Result<_, _>>().expect("entries")

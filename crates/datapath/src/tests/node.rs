@@ -72,7 +72,11 @@ fn ip_net(text: &str) -> Result<ipnet::IpNet, std::net::AddrParseError> {
 /// Runs `test` on a node of its own, on a thread whose namespace is the node's.
 pub fn on_node(routing: RoutingMode, test: impl FnOnce(&mut Node) + Send) {
     static NEXT_NAME: AtomicU32 = AtomicU32::new(0);
-    let name = format!("dp-{}-{}", std::process::id(), NEXT_NAME.fetch_add(1, Ordering::Relaxed));
+    let name = format!(
+        "dp-{}-{}",
+        std::process::id(),
+        NEXT_NAME.fetch_add(1, Ordering::Relaxed)
+    );
     let netns = Netns::create(&name).expect("a network namespace; run as root");
     let pins = PathBuf::from(format!("/sys/fs/bpf/test-{name}"));
     if !mount::is_bpffs(std::path::Path::new("/sys/fs/bpf")) {
@@ -95,38 +99,70 @@ impl Node {
     fn new(name: String, pins: PathBuf, routing: RoutingMode) -> Node {
         let netlink = Netlink::open().expect("netlink");
         let pair = |name: &'static str, peer: &'static str, mac| {
-            let veth = Veth { name, mac: Some(mac), mtu: 1500, peer_name: peer, peer_mac: None, peer_netns: None };
+            let veth = Veth {
+                name,
+                mac: Some(mac),
+                mtu: 1500,
+                peer_name: peer,
+                peer_mac: None,
+                peer_netns: None,
+            };
             netlink.create_veth(&veth).expect("a pair")
         };
         let uplink = pair("up", "wire", [2, 0, 0, 0, 0, 1]);
         let ifindex_a = pair("tmb1", "pod1", [2, 0, 0, 0, 0, 2]);
         let ifindex_b = pair("tmb2", "pod2", [2, 0, 0, 0, 0, 3]);
         for address in [format!("{NODE}/24"), format!("{NODE_V6}/64")] {
-            netlink.add_address(uplink, net(&address)).expect("an address");
+            netlink
+                .add_address(uplink, net(&address))
+                .expect("an address");
         }
         for name in ["up", "wire", "pod1", "pod2"] {
             let link = netlink.link(name).expect("links").expect("the device");
             netlink.set_up(link.index).expect("up");
         }
         for peer in [PEER, PEER_V6] {
-            netlink.set_neighbour_permanent(uplink, ip(peer), [2, 0, 0, 0, 0, 9]).expect("a neighbour");
+            netlink
+                .set_neighbour_permanent(uplink, ip(peer), [2, 0, 0, 0, 0, 9])
+                .expect("a neighbour");
         }
-        let datapath = Datapath::open(config(pins.clone(), routing)).unwrap_or_else(|error| panic!("{}", chain(&error)));
-        let mut node = Node { datapath, ifindex_a, ifindex_b, uplink, name, pins };
+        let datapath = Datapath::open(config(pins.clone(), routing))
+            .unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let mut node = Node {
+            datapath,
+            ifindex_a,
+            ifindex_b,
+            uplink,
+            name,
+            pins,
+        };
         node.fill(routing);
         node
     }
 
     fn fill(&mut self, routing: RoutingMode) {
         for (slot, address) in [(1, PEER), (2, PEER_V6)] {
-            let path = NodePath { cluster: ClusterId(2), address: ip(address), routing };
+            let path = NodePath {
+                cluster: ClusterId(2),
+                address: ip(address),
+                routing,
+            };
             self.apply(Change::NodeSet(NodeSlot(slot), path));
         }
         self.allow_all(A);
         self.allow_all(B);
-        self.apply(Change::EndpointSet(A, path(self.ifindex_a, ID_A, MAC_A, POD_A, POD_A_V6)));
-        self.apply(Change::EndpointSet(B, path(self.ifindex_b, ID_B, MAC_B, POD_B, POD_B_V6)));
-        let reach = |identity, place| Reach { identity: Identity(identity), place };
+        self.apply(Change::EndpointSet(
+            A,
+            path(self.ifindex_a, ID_A, MAC_A, POD_A, POD_A_V6),
+        ));
+        self.apply(Change::EndpointSet(
+            B,
+            path(self.ifindex_b, ID_B, MAC_B, POD_B, POD_B_V6),
+        ));
+        let reach = |identity, place| Reach {
+            identity: Identity(identity),
+            place,
+        };
         for (address, reach) in [
             (POD_A, reach(ID_A, Place::Local(A))),
             (POD_A_V6, reach(ID_A, Place::Local(A))),
@@ -148,7 +184,9 @@ impl Node {
     }
 
     pub fn apply(&mut self, change: Change) {
-        self.datapath.apply(&change).unwrap_or_else(|error| panic!("{change:?}: {}", chain(&error)));
+        self.datapath
+            .apply(&change)
+            .unwrap_or_else(|error| panic!("{change:?}: {}", chain(&error)));
     }
 
     pub fn allow_all(&mut self, id: EndpointId) {
@@ -161,10 +199,21 @@ impl Node {
         self.run_with(program, ifindex, packet, 0, 1)
     }
 
-    pub fn run_with(&mut self, program: &'static str, ifindex: u32, packet: &[u8], mark: u32, repeat: u32) -> Outcome {
+    pub fn run_with(
+        &mut self,
+        program: &'static str,
+        ifindex: u32,
+        packet: &[u8],
+        mark: u32,
+        repeat: u32,
+    ) -> Outcome {
         let program = programs::get(self.datapath.ebpf(), program).expect("the program");
         let mut out = vec![0; packet.len() + 256];
-        let context = Context { mark, ifindex, ..Context::default() };
+        let context = Context {
+            mark,
+            ifindex,
+            ..Context::default()
+        };
         let context_in = context.bytes();
         let mut context_out = [0; CONTEXT];
         let mut options = TestRunOptions::new();
@@ -173,7 +222,9 @@ impl Node {
         options.ctx_in = Some(&context_in);
         options.ctx_out = Some(&mut context_out);
         options.repeat = repeat;
-        let result = program.test_run(options).expect("the kernel runs the program");
+        let result = program
+            .test_run(options)
+            .expect("the kernel runs the program");
         out.truncate(result.data_size_out as usize);
         Outcome {
             verdict: result.return_value.cast_signed(),
@@ -185,7 +236,10 @@ impl Node {
 
     pub fn drops(&self, reason: tombolo_abi::Drop) -> u64 {
         let counters = self.datapath.counters().expect("counters");
-        counters.drops.get(reason.name()).map_or(0, |(packets, _)| *packets)
+        counters
+            .drops
+            .get(reason.name())
+            .map_or(0, |(packets, _)| *packets)
     }
 
     pub fn slow_path(&self) -> u64 {
@@ -203,8 +257,16 @@ impl Node {
 }
 
 pub fn path(ifindex: u32, identity: u32, mac: [u8; 6], v4: &str, v6: &str) -> EndpointPath {
-    let addresses = PodAddresses { v4: v4.parse().ok(), v6: v6.parse().ok() };
-    EndpointPath { identity: Identity(identity), ifindex, mac: Mac(mac), addresses }
+    let addresses = PodAddresses {
+        v4: v4.parse().ok(),
+        v6: v6.parse().ok(),
+    };
+    EndpointPath {
+        identity: Identity(identity),
+        ifindex,
+        mac: Mac(mac),
+        addresses,
+    }
 }
 
 fn config(pins: PathBuf, routing: RoutingMode) -> Config {
@@ -212,7 +274,10 @@ fn config(pins: PathBuf, routing: RoutingMode) -> Config {
         pins,
         uplinks: vec!["up".to_owned()],
         node_addresses: vec![ip(NODE), ip(NODE_V6)],
-        router: PodAddresses { v4: "10.1.1.1".parse().ok(), v6: "fd00:10:1:1::1".parse().ok() },
+        router: PodAddresses {
+            v4: "10.1.1.1".parse().ok(),
+            v6: "fd00:10:1:1::1".parse().ok(),
+        },
         pod_ranges: vec![net("10.1.1.0/24"), net("fd00:10:1:1::/64")],
         routing,
         cluster: ClusterId(1),

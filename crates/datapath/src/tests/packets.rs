@@ -14,7 +14,12 @@ pub const RST: u8 = 4;
 pub fn sum(bytes: &[u8]) -> u32 {
     bytes
         .chunks(2)
-        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])))
+        .map(|pair| {
+            u32::from(u16::from_be_bytes([
+                pair[0],
+                pair.get(1).copied().unwrap_or(0),
+            ]))
+        })
         .fold(0, |sum, word| sum + word)
 }
 
@@ -43,7 +48,9 @@ pub fn ip_packet(from: IpAddr, to: IpAddr, protocol: u8, payload: &[u8]) -> Vec<
     let mut bytes = match from {
         IpAddr::V4(_) => {
             let length = (20 + payload.len() as u16).to_be_bytes();
-            vec![0x45, 0, length[0], length[1], 0, 7, 0x40, 0, 64, protocol, 0, 0]
+            vec![
+                0x45, 0, length[0], length[1], 0, 7, 0x40, 0, 64, protocol, 0, 0,
+            ]
         }
         IpAddr::V6(_) => {
             let length = (payload.len() as u16).to_be_bytes();
@@ -92,7 +99,13 @@ pub fn echo(from: IpAddr, to: IpAddr, is_request: bool, id: u16) -> Vec<u8> {
         (false, true) => 128,
         (false, false) => 129,
     };
-    icmp(from, to, kind, 0, &[id.to_be_bytes().to_vec(), vec![0, 1], vec![0x61; 32]].concat())
+    icmp(
+        from,
+        to,
+        kind,
+        0,
+        &[id.to_be_bytes().to_vec(), vec![0, 1], vec![0x61; 32]].concat(),
+    )
 }
 
 /// An ICMP message of either family, by the rest after its checksum.
@@ -100,15 +113,22 @@ pub fn icmp(from: IpAddr, to: IpAddr, kind: u8, code: u8, rest: &[u8]) -> Vec<u8
     let protocol = if from.is_ipv4() { ICMP } else { ICMPV6 };
     let mut message = vec![kind, code, 0, 0];
     message.extend(rest);
-    let checksum =
-        if from.is_ipv4() { fold(sum(&message)) } else { transport_checksum(from, to, ICMPV6, &message) };
+    let checksum = if from.is_ipv4() {
+        fold(sum(&message))
+    } else {
+        transport_checksum(from, to, ICMPV6, &message)
+    };
     message[2..4].copy_from_slice(&checksum.to_be_bytes());
     ethernet(ip_packet(from, to, protocol, &message))
 }
 
 /// An Ethernet header before an IP packet.
 pub fn ethernet(packet: Vec<u8>) -> Vec<u8> {
-    let ethertype: [u8; 2] = if packet[0] >> 4 == 4 { [8, 0] } else { [0x86, 0xdd] };
+    let ethertype: [u8; 2] = if packet[0] >> 4 == 4 {
+        [8, 0]
+    } else {
+        [0x86, 0xdd]
+    };
     let mut frame = vec![2, b'T', b'o', b'm', b'b', b'o', 2, 0, 0, 0, 0, 0xa];
     frame.extend(ethertype);
     frame.extend(packet);
@@ -119,7 +139,9 @@ pub fn ethernet(packet: Vec<u8>) -> Vec<u8> {
 pub fn vxlan(from: IpAddr, to: IpAddr, vni: u32, frame: &[u8]) -> Vec<u8> {
     let length = (16 + frame.len() as u16).to_be_bytes();
     let [_, a, b, c] = vni.to_be_bytes();
-    let mut datagram = vec![0xc0, 1, 0x21, 0x18, length[0], length[1], 0, 0, 8, 0, 0, 0, a, b, c, 0];
+    let mut datagram = vec![
+        0xc0, 1, 0x21, 0x18, length[0], length[1], 0, 0, 8, 0, 0, 0, a, b, c, 0,
+    ];
     datagram.extend(frame);
     ethernet(ip_packet(from, to, UDP, &datagram))
 }
@@ -150,7 +172,8 @@ fn v4_is_well_formed(packet: &[u8]) -> bool {
     }
     let header = usize::from(packet[0] & 15) * 4;
     let length = usize::from(u16::from_be_bytes([packet[2], packet[3]]));
-    if header < 20 || length < header || length > packet.len() || fold(sum(&packet[..header])) != 0 {
+    if header < 20 || length < header || length > packet.len() || fold(sum(&packet[..header])) != 0
+    {
         return false;
     }
     let later = u16::from_be_bytes([packet[6], packet[7]]) & 0x1fff != 0;
@@ -167,7 +190,9 @@ fn v6_is_well_formed(packet: &[u8]) -> bool {
     }
     let (mut next, mut offset) = (packet[6], 40);
     while matches!(next, 0 | 43 | 44 | 51 | 60 | 135) {
-        let Some(extension) = packet.get(offset..offset + 8) else { return false };
+        let Some(extension) = packet.get(offset..offset + 8) else {
+            return false;
+        };
         if next == 44 && u16::from_be_bytes([extension[2], extension[3]]) & 0xfff8 != 0 {
             return true;
         }

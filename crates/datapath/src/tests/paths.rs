@@ -14,11 +14,22 @@ fn pod_to_pod_on_one_node() {
             assert_eq!(outcome.verdict, REDIRECT, "{:?}", node.datapath.counters());
             assert_eq!(outcome.packet[..6], MAC_B);
             assert_eq!(outcome.packet[6..12], tombolo_abi::GATEWAY_MAC);
-            assert_eq!(outcome.packet[14..], packet[14..], "the packet itself is not touched");
+            assert_eq!(
+                outcome.packet[14..],
+                packet[14..],
+                "the packet itself is not touched"
+            );
             let reply = udp((ip(to), 53), (ip(from), 4000), b"answer");
             let slow = node.slow_path();
-            assert_eq!(node.run(FROM_CONTAINER, node.ifindex_b, &reply).verdict, REDIRECT);
-            assert_eq!(node.slow_path(), slow, "the reply is answered by the flow table");
+            assert_eq!(
+                node.run(FROM_CONTAINER, node.ifindex_b, &reply).verdict,
+                REDIRECT
+            );
+            assert_eq!(
+                node.slow_path(),
+                slow,
+                "the reply is answered by the flow table"
+            );
         }
     });
 }
@@ -54,7 +65,12 @@ fn another_node_to_pod() {
                 let inner = tcp((ip(from), 4000), (ip(to), 80), SYN, b"");
                 let packet = vxlan(ip(outer), ip(own), ID_FAR, &inner);
                 let outcome = node.run(FROM_UPLINK, node.uplink, &packet);
-                assert_eq!(outcome.verdict, REDIRECT, "{outer} {from}: {:?}", node.datapath.counters());
+                assert_eq!(
+                    outcome.verdict,
+                    REDIRECT,
+                    "{outer} {from}: {:?}",
+                    node.datapath.counters()
+                );
                 assert_eq!(outcome.packet[..6], MAC_A);
                 assert_eq!(outcome.packet[12..], inner[12..]);
             }
@@ -89,13 +105,22 @@ fn a_pod_speaks_for_itself_only() {
     on_node(RoutingMode::Tunnel, |node| {
         for from in [POD_B, "10.1.1.77", FAR, "198.51.100.1"] {
             let packet = udp((ip(from), 4000), (ip(FAR), 53), b"");
-            assert_eq!(node.run(FROM_CONTAINER, node.ifindex_a, &packet).verdict, SHOT);
+            assert_eq!(
+                node.run(FROM_CONTAINER, node.ifindex_a, &packet).verdict,
+                SHOT
+            );
         }
         assert_eq!(node.drops(Drop::SpoofedSource), 4);
         // Not even on a flow that the table knows.
         let honest = udp((ip(POD_A), 4000), (ip(FAR), 53), b"");
-        assert_eq!(node.run(FROM_CONTAINER, node.ifindex_a, &honest).verdict, REDIRECT);
-        assert_eq!(node.run(FROM_CONTAINER, node.ifindex_b, &honest).verdict, SHOT);
+        assert_eq!(
+            node.run(FROM_CONTAINER, node.ifindex_a, &honest).verdict,
+            REDIRECT
+        );
+        assert_eq!(
+            node.run(FROM_CONTAINER, node.ifindex_b, &honest).verdict,
+            SHOT
+        );
         assert_eq!(node.drops(Drop::SpoofedSource), 5);
     });
 }
@@ -110,8 +135,14 @@ fn host_and_world() {
         let to_world = tcp((ip(POD_A), 4000), (ip("198.51.100.1"), 443), SYN, b"");
         let outcome = node.run(FROM_CONTAINER, node.ifindex_a, &to_world);
         assert_eq!(outcome.verdict, NEXT);
-        assert_eq!(outcome.mark & tombolo_abi::mark::MASQUERADE, tombolo_abi::mark::MASQUERADE);
-        let net = tombolo_linux::netlink::Netlink::open().expect("netlink").link("tombolo_net").expect("links");
+        assert_eq!(
+            outcome.mark & tombolo_abi::mark::MASQUERADE,
+            tombolo_abi::mark::MASQUERADE
+        );
+        let net = tombolo_linux::netlink::Netlink::open()
+            .expect("netlink")
+            .link("tombolo_net")
+            .expect("links");
         let net = net.expect("the device").index;
         let from_host = tcp((ip("10.1.1.1"), 4000), (ip(POD_A), 80), SYN, b"");
         assert_eq!(node.run(FROM_HOST, net, &from_host).verdict, REDIRECT);
@@ -120,7 +151,11 @@ fn host_and_world() {
         let to_far = tcp((ip("10.1.1.1"), 4001), (ip(FAR), 80), SYN, b"");
         let outcome = node.run(FROM_HOST, net, &to_far);
         assert_eq!(outcome.verdict, REDIRECT);
-        assert_eq!(unwrap_vxlan(&outcome.packet).map(|(vni, _)| vni), Some(6), "a node is a remote node to others");
+        assert_eq!(
+            unwrap_vxlan(&outcome.packet).map(|(vni, _)| vni),
+            Some(6),
+            "a node is a remote node to others"
+        );
         let forged = tcp((ip(FAR), 4001), (ip(POD_A), 80), SYN, b"");
         assert_eq!(node.run(FROM_HOST, net, &forged).verdict, SHOT);
     });
@@ -131,7 +166,10 @@ fn nobody_there_is_not_the_world() {
     on_node(RoutingMode::Tunnel, |node| {
         for to in ["10.1.1.99", "10.2.1.99"] {
             let packet = tcp((ip(POD_A), 4000), (ip(to), 80), SYN, b"");
-            assert_eq!(node.run(FROM_CONTAINER, node.ifindex_a, &packet).verdict, SHOT);
+            assert_eq!(
+                node.run(FROM_CONTAINER, node.ifindex_a, &packet).verdict,
+                SHOT
+            );
         }
         assert_eq!(node.drops(Drop::NobodyThere), 2);
     });
