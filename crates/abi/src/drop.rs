@@ -156,7 +156,7 @@ impl Drop {
             Drop::ExtensionHeaders => {
                 "more than eight IPv6 extension headers; no honest sender does that"
             }
-            Drop::FlowTableFull => "raise the size of the flow table",
+            Drop::FlowTableFull => "raise --flow-table-size of the agent",
             Drop::EncapFailed => {
                 "the kernel refused the outer headers; check the MTU of the uplink"
             }

@@ -5,7 +5,7 @@ use crate::{Addr, Drop};
 pub const ENDPOINTS_MAX: u32 = 4096;
 pub const NODES_MAX: u32 = 65536;
 pub const ADDRESSES_MAX: u32 = 1 << 20;
-/// Default; the agent may ask for another size when the map is made.
+/// The agent asks for another size when the map is made.
 pub const FLOWS_MAX: u32 = 1 << 19;
 pub const FRAGMENTS_MAX: u32 = 8192;
 pub const POLICY_RULES_MAX: u32 = 16384;
@@ -135,7 +135,7 @@ pub mod node_flag {
 
 /// Value of `NODES`: how packets reach another node.
 #[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct NodeEntry {
     pub ifindex: u32,
     pub flags: u16,
@@ -150,21 +150,6 @@ pub struct NodeEntry {
     pub next_hop: Addr,
     /// All outer headers, ready but for lengths, checksum, source port and identity. In native mode the Ethernet header alone.
     pub header: [u64; 11],
-}
-
-impl Default for NodeEntry {
-    fn default() -> NodeEntry {
-        NodeEntry {
-            ifindex: 0,
-            flags: 0,
-            cluster: 0,
-            checksum: 0,
-            mtu: 0,
-            address: Addr::default(),
-            next_hop: Addr::default(),
-            header: [0; 11],
-        }
-    }
 }
 
 /// Value of `PATH_MTU`: what routers on the way to a node told; written by the kernel alone.

@@ -106,6 +106,15 @@ pub struct Options {
     /// Let pods speak to the world with their own addresses
     #[arg(long, env = "TOMBOLO_NO_MASQUERADE")]
     pub no_masquerade: bool,
+    /// How many connections the node remembers; takes about 110 bytes of kernel memory each
+    #[arg(
+        long,
+        env = "TOMBOLO_FLOW_TABLE_SIZE",
+        value_name = "NUMBER",
+        default_value_t = 1 << 19,
+        value_parser = clap::value_parser!(u32).range(1024..=1 << 24)
+    )]
+    pub flow_table_size: u32,
     /// Form of the log, on standard error
     #[arg(long, env = "TOMBOLO_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

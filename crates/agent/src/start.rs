@@ -172,6 +172,7 @@ fn datapath_config(
         identity_shift: config.identity_shift(),
         pod_mtu: config.pod_mtu,
         masquerade: !options.no_masquerade,
+        flows_max: options.flow_table_size,
     }
 }
 

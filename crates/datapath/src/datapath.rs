@@ -15,7 +15,7 @@ use std::{
     os::fd::AsFd,
     path::{Path, PathBuf},
 };
-use tombolo_abi::{ABI_VERSION, Drop, FLOWS_MAX, Settings, counter};
+use tombolo_abi::{ABI_VERSION, Drop, Settings, counter};
 use tombolo_linux::{mount, netlink::Netlink};
 use tombolo_model::{
     change::{Change, EndpointPath, NodePath, PolicyEntry, Reach},
@@ -42,6 +42,8 @@ pub struct Config {
     pub identity_shift: u8,
     pub pod_mtu: u32,
     pub masquerade: bool,
+    /// How many flows the node remembers; counts when the table is made.
+    pub flows_max: u32,
 }
 
 /// The loaded programs and the maps. Letting go of it leaves all of them in the kernel, at work.
@@ -60,6 +62,8 @@ pub struct Datapath {
     monitor: Monitor,
     flows: MapData,
     paths: Paths,
+    /// What the kernel can't do that the node was told to.
+    lacks: Vec<String>,
 }
 
 /// What the pinned maps hold when the data path is opened.
@@ -112,7 +116,7 @@ impl Datapath {
         }
         let devices = host::prepare(&netlink, &config)?;
         let settings = programs::settings(&config, devices.vxlan);
-        let mut ebpf = programs::load(&folder, &settings, FLOWS_MAX)?;
+        let mut ebpf = programs::load(&folder, &settings, config.flows_max)?;
         let mut datapath = Datapath {
             addresses: Addresses::take(&mut ebpf)?,
             endpoints: Endpoints::take(&mut ebpf)?,
@@ -129,10 +133,11 @@ impl Datapath {
             netlink,
             devices,
             ebpf,
+            lacks: Vec::new(),
         };
         datapath.monitor.tell_allowed(false)?;
         datapath.attach_all()?;
-        host::open(&datapath.netlink, &datapath.config)?;
+        datapath.lacks = host::open(&datapath.netlink, &datapath.config)?;
         Ok(datapath)
     }
 
@@ -168,7 +173,11 @@ impl Datapath {
 
     /// Loads the programs anew and puts each in place of the running one.
     pub fn replace_programs(&mut self) -> Result<(), Error> {
-        self.ebpf = programs::load(&maps_folder(&self.config.pins), &self.settings, FLOWS_MAX)?;
+        self.ebpf = programs::load(
+            &maps_folder(&self.config.pins),
+            &self.settings,
+            self.config.flows_max,
+        )?;
         self.attach_all()
     }
 
@@ -223,7 +232,7 @@ impl Datapath {
             &endpoint_pin(&self.config.pins, id),
         )?;
         self.endpoints.set(id, path)?;
-        host::prepare_pod_device(&link.name)?;
+        host::prepare_device(&link.name)?;
         Ok(self.netlink.set_up(ifindex)?)
     }
 
@@ -274,7 +283,11 @@ impl Datapath {
 
     /// How full the flow table is. An estimate when it is large.
     pub fn flow_use(&self) -> Result<TableUse, Error> {
-        let size = u64::from(FLOWS_MAX);
+        let info = self
+            .flows
+            .info()
+            .map_err(Error::map("FLOWS", "asking the size of"))?;
+        let size = u64::from(info.max_entries());
         let used =
             bpf::estimate_flows(self.flows.fd().as_fd(), size).map_err(|source| Error::Io {
                 operation: "counting flows",
@@ -294,7 +307,7 @@ impl Datapath {
     }
 
     pub fn warnings(&self) -> Vec<String> {
-        self.paths.warnings()
+        [self.lacks.clone(), self.paths.warnings()].concat()
     }
 }
 
@@ -302,15 +315,6 @@ impl Datapath {
 impl Datapath {
     pub(crate) fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf
-    }
-
-    pub(crate) fn flow_entries(&self) -> Vec<(tombolo_abi::FlowKey, tombolo_abi::Flow)> {
-        let path = maps_folder(&self.config.pins).join("FLOWS");
-        let map =
-            aya::maps::Map::LruHashMap(MapData::from_pin(path).expect("the flow table is pinned"));
-        let map: aya::maps::HashMap<_, tombolo_abi::FlowKey, tombolo_abi::Flow> =
-            map.try_into().expect("the flow table");
-        map.iter().collect::<Result<_, _>>().expect("entries")
     }
 }
 

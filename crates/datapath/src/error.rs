@@ -17,29 +17,29 @@ pub enum Error {
     Tcx(#[source] io::Error),
     #[error("{path} is not on a bpf file system: run `mount -t bpf bpf /sys/fs/bpf`")]
     NotBpffs { path: PathBuf },
-    #[error("cannot make the folder {path}: {source}")]
+    #[error("cannot make the folder {path}")]
     Folder { path: PathBuf, source: io::Error },
     #[error("no device {name}: name the node's underlay device with --uplink")]
     NoDevice { name: String },
-    #[error("the kernel refused the programs: {0}")]
+    #[error("the kernel refused the programs")]
     Load(#[source] Box<EbpfError>),
-    #[error("the kernel refused the program {name}: {source}")]
+    #[error("the kernel refused the program {name}")]
     Program {
         name: &'static str,
         source: Box<ProgramError>,
     },
-    #[error("cannot attach {program} to {device}: {source}")]
+    #[error("cannot attach {program} to {device}")]
     Attach {
         program: &'static str,
         device: String,
         source: Box<ProgramError>,
     },
-    #[error("cannot pin {path}: {source}")]
+    #[error("cannot pin {path}")]
     Pin {
         path: PathBuf,
         source: Box<PinError>,
     },
-    #[error("map {map}: {operation} failed: {source}")]
+    #[error("map {map}: {operation} failed")]
     Map {
         map: &'static str,
         operation: &'static str,
@@ -55,7 +55,7 @@ pub enum Error {
     NoInterface { ifindex: u32 },
     #[error(transparent)]
     Linux(#[from] tombolo_linux::Error),
-    #[error("{operation}: {source}")]
+    #[error("{operation}")]
     Io {
         operation: &'static str,
         source: io::Error,

@@ -40,10 +40,9 @@ pub fn prepare(netlink: &Netlink, config: &Config) -> Result<Devices, Error> {
     };
     netlink.set_no_arp(host)?;
     for device in [HOST, NET, VXLAN] {
-        sysctl::set(&format!("net/ipv4/conf/{device}/rp_filter"), "0")?;
-        sysctl::set(&format!("net/ipv6/conf/{device}/accept_ra"), "0")?;
+        prepare_device(device)?;
     }
-    sysctl::set(&format!("net/ipv6/conf/{NET}/disable_ipv6"), "1")?;
+    set_v6(&format!("conf/{NET}/disable_ipv6"), "1")?;
     for router in [
         config.router.v4.map(IpAddr::V4),
         config.router.v6.map(IpAddr::V6),
@@ -56,10 +55,10 @@ pub fn prepare(netlink: &Netlink, config: &Config) -> Result<Devices, Error> {
     Ok(Devices { host, vxlan })
 }
 
-/// Opens the way, now that programs stand at the devices.
-pub fn open(netlink: &Netlink, config: &Config) -> Result<(), Error> {
+/// Opens the way, now that programs stand at the devices. Returns what the kernel can't do, a sentence each.
+pub fn open(netlink: &Netlink, config: &Config) -> Result<Vec<String>, Error> {
     sysctl::set("net/ipv4/ip_forward", "1")?;
-    sysctl::set("net/ipv6/conf/all/forwarding", "1")?;
+    set_v6("conf/all/forwarding", "1")?;
     if sysctl::get("net/ipv4/conf/all/rp_filter")?.trim() == "1" {
         // Strict for all devices wins over our own: packets of pods come in elsewhere than they go out.
         tracing::warn!(
@@ -67,24 +66,36 @@ pub fn open(netlink: &Netlink, config: &Config) -> Result<(), Error> {
         );
         sysctl::set("net/ipv4/conf/all/rp_filter", "2")?;
     }
+    let mut lacks = Vec::new();
     if config.masquerade {
-        masquerade::install(mark::MASQUERADE, mark::MASQUERADE)?;
-    } else {
-        masquerade::remove()?;
+        if let Err(error) = masquerade::install(mark::MASQUERADE, mark::MASQUERADE) {
+            lacks.push(format!(
+                "pods can't reach the world: {error}; boot a kernel with nf_tables and nft_masq, or start the agent with --no-masquerade"
+            ));
+        }
+    } else if let Err(error) = masquerade::remove() {
+        tracing::debug!(%error, "no masquerading to remove");
     }
     for device in [HOST, NET, VXLAN] {
         if let Some(link) = netlink.link(device)? {
             netlink.set_up(link.index)?;
         }
     }
-    Ok(())
+    Ok(lacks)
 }
 
-/// What the stack must know of a pod's own device before it is set up.
-pub fn prepare_pod_device(name: &str) -> Result<(), Error> {
+/// What the stack must know of a device that packets of pods come in by.
+pub fn prepare_device(name: &str) -> Result<(), Error> {
     sysctl::set(&format!("net/ipv4/conf/{name}/rp_filter"), "0")?;
-    sysctl::set(&format!("net/ipv6/conf/{name}/accept_ra"), "0")?;
-    Ok(())
+    set_v6(&format!("conf/{name}/accept_ra"), "0")
+}
+
+/// Sets what a kernel without IPv6 has no file for.
+fn set_v6(path: &str, value: &str) -> Result<(), Error> {
+    match sysctl::set(&format!("net/ipv6/{path}"), value) {
+        Err(error) if error.is_not_found() => Ok(()),
+        result => Ok(result?),
+    }
 }
 
 /// The stack's route to a range of pods.

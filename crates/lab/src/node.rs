@@ -106,6 +106,9 @@ pub fn start_agent(lab: &mut Lab, node: NodeId) -> Result<()> {
     remember(lab, node, Role::Agent, process)
 }
 
+/// Many nodes share one machine's memory.
+const FLOWS: u32 = 65_536;
+
 fn agent_words(state: &State, node: NodeId) -> Vec<String> {
     let shape = &state.shape;
     let mut words = vec!["agent".to_owned()];
@@ -122,6 +125,7 @@ fn agent_words(state: &State, node: NodeId) -> Vec<String> {
     option("routing-mode", shape.routing.to_string());
     option("uplink", crate::fabric::NODE_DEVICE.into());
     option("facts", inside::FACTS.into());
+    option("flow-table-size", FLOWS.to_string());
     if !shape.masquerade {
         words.push("--no-masquerade".into());
     }

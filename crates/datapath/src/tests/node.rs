@@ -1,24 +1,17 @@
-//! A node in a network namespace of its own, with a real data path, that packets are put through one at a time.
+//! A node in a network namespace of its own, with a real data path: two pods, and another node with a pod of another cluster.
 
-use crate::{Config, Datapath, programs};
-use aya::programs::{TestRun, TestRunOptions};
+use crate::{Config, Datapath};
 use std::{
     net::IpAddr,
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
 };
-use tombolo_abi::{Flow, FlowKey};
 use tombolo_linux::{link::Veth, mount, netlink::Netlink, netns::Netns};
 use tombolo_model::{
     change::{Change, Direction, EndpointPath, NodePath, Place, PolicyEntry, Reach},
     id::{ClusterId, EndpointId, Identity, NodeSlot},
     net::{Mac, PodAddresses, RoutingMode},
 };
-
-/// What the kernel is told to do with a packet.
-pub const NEXT: i32 = -1;
-pub const SHOT: i32 = 2;
-pub const REDIRECT: i32 = 7;
 
 pub const NODE: &str = "192.0.2.1";
 pub const NODE_V6: &str = "fd00:30::1";
@@ -31,6 +24,14 @@ pub const POD_B_V6: &str = "fd00:10:1:1::6";
 /// A pod on the other node, of cluster 2.
 pub const FAR: &str = "10.2.1.5";
 pub const FAR_V6: &str = "fd00:10:2:1::5";
+/// A pod on a node that is reached over IPv6.
+pub const FARTHER: &str = "10.2.2.5";
+pub const FARTHER_V6: &str = "fd00:10:2:2::5";
+pub const WORLD: &str = "198.51.100.1";
+pub const WORLD_V6: &str = "2001:db8::1";
+/// The gateway of pods.
+pub const ROUTER: &str = "10.1.1.1";
+pub const ROUTER_V6: &str = "fd00:10:1:1::1";
 pub const ID_A: u32 = 65_800;
 pub const ID_B: u32 = 65_801;
 pub const ID_FAR: u32 = 131_400;
@@ -44,17 +45,10 @@ pub struct Node {
     pub ifindex_a: u32,
     pub ifindex_b: u32,
     pub uplink: u32,
+    /// Where the node's own stack meets pods.
+    pub net: u32,
     name: String,
     pins: PathBuf,
-}
-
-/// What became of a packet.
-#[derive(Debug)]
-pub struct Outcome {
-    pub verdict: i32,
-    pub packet: Vec<u8>,
-    pub mark: u32,
-    pub nanoseconds: u128,
 }
 
 pub fn ip(text: &str) -> IpAddr {
@@ -128,8 +122,10 @@ impl Node {
         }
         let datapath = Datapath::open(config(pins.clone(), routing))
             .unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let net = netlink.link("tombolo_net").expect("links");
         let mut node = Node {
             datapath,
+            net: net.expect("the device").index,
             ifindex_a,
             ifindex_b,
             uplink,
@@ -170,9 +166,12 @@ impl Node {
             (POD_B_V6, reach(ID_B, Place::Local(B))),
             (FAR, reach(ID_FAR, Place::Remote(NodeSlot(1)))),
             (FAR_V6, reach(ID_FAR, Place::Remote(NodeSlot(1)))),
+            (FARTHER, reach(ID_FAR, Place::Remote(NodeSlot(2)))),
+            (FARTHER_V6, reach(ID_FAR, Place::Remote(NodeSlot(2)))),
             (NODE, reach(1, Place::Host)),
-            ("10.1.1.1", reach(1, Place::Host)),
-            ("fd00:10:1:1::1", reach(1, Place::Host)),
+            (NODE_V6, reach(1, Place::Host)),
+            (ROUTER, reach(1, Place::Host)),
+            (ROUTER_V6, reach(1, Place::Host)),
             (PEER, reach(6, Place::Remote(NodeSlot(1)))),
             ("0.0.0.0/0", reach(2, Place::World)),
             ("::/0", reach(2, Place::World)),
@@ -194,65 +193,14 @@ impl Node {
         self.apply(Change::PolicySet(id, entries.to_vec()));
     }
 
-    /// Puts a packet through a program as if it had come in by `ifindex`.
-    pub fn run(&mut self, program: &'static str, ifindex: u32, packet: &[u8]) -> Outcome {
-        self.run_with(program, ifindex, packet, 0, 1)
-    }
-
-    pub fn run_with(
-        &mut self,
-        program: &'static str,
-        ifindex: u32,
-        packet: &[u8],
-        mark: u32,
-        repeat: u32,
-    ) -> Outcome {
-        let program = programs::get(self.datapath.ebpf(), program).expect("the program");
-        let mut out = vec![0; packet.len() + 256];
-        let context = Context {
-            mark,
-            ifindex,
-            ..Context::default()
-        };
-        let context_in = context.bytes();
-        let mut context_out = [0; CONTEXT];
-        let mut options = TestRunOptions::new();
-        options.data_in = Some(packet);
-        options.data_out = Some(&mut out);
-        options.ctx_in = Some(&context_in);
-        options.ctx_out = Some(&mut context_out);
-        options.repeat = repeat;
-        let result = program
-            .test_run(options)
-            .expect("the kernel runs the program");
-        out.truncate(result.data_size_out as usize);
-        Outcome {
-            verdict: result.return_value.cast_signed(),
-            packet: out,
-            mark: u32::from_ne_bytes(context_out[8..12].try_into().expect("four bytes")),
-            nanoseconds: result.duration.as_nanos(),
-        }
-    }
-
-    pub fn drops(&self, reason: tombolo_abi::Drop) -> u64 {
-        let counters = self.datapath.counters().expect("counters");
-        counters
-            .drops
-            .get(reason.name())
-            .map_or(0, |(packets, _)| *packets)
-    }
-
-    pub fn slow_path(&self) -> u64 {
-        self.datapath.counters().expect("counters").slow_path
-    }
-
-    /// All entries of the flow table.
-    pub fn flows(&self) -> Vec<(FlowKey, Flow)> {
-        self.datapath.flow_entries()
-    }
-
     pub fn label(&self) -> String {
         format!("{} at {}", self.name, self.pins.display())
+    }
+
+    /// The pinned map of a name.
+    pub fn map_path(&self, name: &str) -> PathBuf {
+        let version = tombolo_abi::ABI_VERSION;
+        self.pins.join(format!("maps-v{version}")).join(name)
     }
 }
 
@@ -275,8 +223,8 @@ fn config(pins: PathBuf, routing: RoutingMode) -> Config {
         uplinks: vec!["up".to_owned()],
         node_addresses: vec![ip(NODE), ip(NODE_V6)],
         router: PodAddresses {
-            v4: "10.1.1.1".parse().ok(),
-            v6: "fd00:10:1:1::1".parse().ok(),
+            v4: ROUTER.parse().ok(),
+            v6: ROUTER_V6.parse().ok(),
         },
         pod_ranges: vec![net("10.1.1.0/24"), net("fd00:10:1:1::/64")],
         routing,
@@ -284,6 +232,7 @@ fn config(pins: PathBuf, routing: RoutingMode) -> Config {
         identity_shift: 16,
         pod_mtu: 1450,
         masquerade: true,
+        flows_max: 65_536,
     }
 }
 
@@ -295,23 +244,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// Size of the kernel's `struct __sk_buff`.
-const CONTEXT: usize = 192;
-
-/// The fields of `struct __sk_buff` that a test may set.
-#[derive(Default)]
-struct Context {
-    mark: u32,
-    ifindex: u32,
-}
-
-impl Context {
-    fn bytes(&self) -> [u8; CONTEXT] {
-        let mut bytes = [0; CONTEXT];
-        bytes[8..12].copy_from_slice(&self.mark.to_ne_bytes());
-        bytes[40..44].copy_from_slice(&self.ifindex.to_ne_bytes());
-        bytes
-    }
 }

@@ -1,6 +1,6 @@
 //! One packet for each way through the programs.
 
-use super::{node::*, packets::*};
+use super::{node::*, packets::*, run::*};
 use crate::programs::{FROM_CONTAINER, FROM_HOST, FROM_OVERLAY, FROM_UPLINK};
 use tombolo_abi::Drop;
 use tombolo_model::net::RoutingMode;
@@ -139,11 +139,7 @@ fn host_and_world() {
             outcome.mark & tombolo_abi::mark::MASQUERADE,
             tombolo_abi::mark::MASQUERADE
         );
-        let net = tombolo_linux::netlink::Netlink::open()
-            .expect("netlink")
-            .link("tombolo_net")
-            .expect("links");
-        let net = net.expect("the device").index;
+        let net = node.net;
         let from_host = tcp((ip("10.1.1.1"), 4000), (ip(POD_A), 80), SYN, b"");
         assert_eq!(node.run(FROM_HOST, net, &from_host).verdict, REDIRECT);
         let from_world = tcp((ip("198.51.100.1"), 443), (ip(POD_A), 4000), SYN | ACK, b"");
