@@ -26,12 +26,12 @@ pub enum Measure {
     /// Connect, one byte there and one back, close
     #[value(name = "tcp_crr")]
     TcpCrr,
-    /// Datagrams of 16 bytes, as fast as they go; those received count
+    /// Datagrams of 16 bytes, as fast as they go, sender and receiver on a CPU each; those received count
     #[value(name = "udp_pps")]
     UdpPps,
-    /// The same with sender and receiver on a CPU each
-    #[value(name = "udp_pps_2cpu")]
-    UdpPps2Cpu,
+    /// The same with sender and receiver on one CPU
+    #[value(name = "udp_pps_1cpu")]
+    UdpPps1Cpu,
     /// Bulk on one connection
     #[value(name = "tcp_stream")]
     TcpStream,
@@ -46,7 +46,7 @@ impl Measure {
             Self::TcpRr => "tcp_rr",
             Self::TcpCrr => "tcp_crr",
             Self::UdpPps => "udp_pps",
-            Self::UdpPps2Cpu => "udp_pps_2cpu",
+            Self::UdpPps1Cpu => "udp_pps_1cpu",
             Self::TcpStream => "tcp_stream",
             Self::TcpStream4 => "tcp_stream_4",
         }
@@ -55,7 +55,7 @@ impl Measure {
     pub fn unit(self) -> &'static str {
         match self {
             Self::TcpRr | Self::TcpCrr => "transactions/s",
-            Self::UdpPps | Self::UdpPps2Cpu => "packets/s",
+            Self::UdpPps | Self::UdpPps1Cpu => "packets/s",
             Self::TcpStream | Self::TcpStream4 => "Gbit/s",
         }
     }
@@ -74,8 +74,8 @@ pub fn run(measure: Measure, ends: &Ends, length: Duration) -> Result<f64> {
     match measure {
         Measure::TcpRr => transactions(ends, length, answer_bytes, ask_bytes),
         Measure::TcpCrr => transactions(ends, length, answer_connections, ask_connections),
-        Measure::UdpPps => udp::flood(ends, (0, 0), length),
-        Measure::UdpPps2Cpu => udp::flood(ends, (0, 1), length),
+        Measure::UdpPps => udp::flood(ends, (0, 1), length),
+        Measure::UdpPps1Cpu => udp::flood(ends, (0, 0), length),
         Measure::TcpStream => streams(ends, length, 1),
         Measure::TcpStream4 => streams(ends, length, 4),
     }
