@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub mod address;
+pub mod bpf;
 pub mod cgroup;
 mod error;
 pub mod link;
@@ -19,6 +20,7 @@ pub mod privilege;
 pub mod process;
 pub mod route;
 pub mod sysctl;
+pub mod tap;
 #[cfg(test)]
 mod testing;
 pub mod watch;

@@ -204,7 +204,7 @@ impl Netlink {
     }
 }
 
-fn check_name(name: &str) -> Result<()> {
+pub(crate) fn check_name(name: &str) -> Result<()> {
     let bad = name.is_empty() || name.len() > NAME_LENGTH_MAX || name == "." || name == "..";
     if bad || name.contains(|c: char| c == '/' || c == ':' || c == '\0' || c.is_whitespace()) {
         return Err(Error::Name {
