@@ -143,7 +143,13 @@ pub fn lifetime(flow: &Flow) -> u32 {
 
 #[inline(always)]
 pub fn is_expired(flow: &Flow, now: u32) -> bool {
-    now.wrapping_sub(flow.last) > flow.lifetime
+    is_past(flow.last, flow.lifetime, now)
+}
+
+/// True when `then` lies more than `span` back. Another CPU's `then` may be a tick ahead of our `now`.
+#[inline(always)]
+pub fn is_past(then: u32, span: u32, now: u32) -> bool {
+    now.wrapping_sub(then).cast_signed() > span.cast_signed()
 }
 
 /// True for a packet that asks for a new connection whatever the table says.

@@ -148,7 +148,7 @@ fn limit(node: &NodeEntry, index: u16) -> u32 {
     if let Some(told) = PATH_MTU.get(u32::from(index)) {
         if told.mtu != 0
             && told.mtu < mtu
-            && crate::flow::now().wrapping_sub(told.since) < ticks::PATH_MTU
+            && !crate::flow::is_past(told.since, ticks::PATH_MTU, crate::flow::now())
         {
             mtu = told.mtu;
         }

@@ -32,7 +32,7 @@ pub fn resolve(packet: &mut Packet, key: &mut FragmentKey) -> Result<(), Drop> {
         let head = FRAGMENTS.get_ptr(&*key).ok_or(Drop::FragmentWithoutHead)?;
         // SAFETY: a map element found in this run.
         let head = unsafe { *head };
-        if now.wrapping_sub(head.since) > ticks::FRAGMENT {
+        if flow::is_past(head.since, ticks::FRAGMENT, now) {
             return Err(Drop::FragmentWithoutHead);
         }
         packet.source_port = head.source_port;

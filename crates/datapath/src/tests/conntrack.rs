@@ -124,10 +124,10 @@ fn a_forgotten_flow_has_no_answers() {
             node.pass(At::PodA, &to_far(SYN));
             node.pass(At::PodA, &to_far(flags));
             assert_eq!(node.flow().lifetime, lifetime);
-            node.change_flows(|flow| flow.last -= lifetime - 10);
+            node.change_flows(|flow| flow.last = flow.last.wrapping_sub(lifetime - 10));
             assert!(node.is_quick(At::Uplink, &from_far(ACK)), "not yet");
             let lifetime = node.flow().lifetime;
-            node.change_flows(|flow| flow.last -= lifetime + 1);
+            node.change_flows(|flow| flow.last = flow.last.wrapping_sub(lifetime + 1));
             node.refuse(At::Uplink, &from_far(ACK), Drop::IngressDenied);
         }
     });
