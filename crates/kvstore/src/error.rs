@@ -1,0 +1,95 @@
+//! What can go wrong with a store, whichever it is.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use crate::record::{LeaseId, Revision};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no key is given")]
+    EmptyKey,
+    #[error("the key to be kept as it is does not exist")]
+    KeyNotFound,
+    #[error("a value is given although the present one is to be kept")]
+    ValueGiven,
+    #[error("a lease is given although the present one is to be kept")]
+    LeaseGiven,
+    #[error("the transaction writes one key twice")]
+    DuplicateKey,
+    #[error("the transaction has more than {max} operations")]
+    TooManyOperations { max: usize },
+    #[error("the request is larger than {max} bytes")]
+    TooLarge { max: usize },
+    #[error("an order or filter is not known")]
+    InvalidOrder,
+    #[error("what was there at this revision has been compacted, the oldest known is {oldest}")]
+    Compacted { oldest: Revision },
+    #[error("this revision is yet to come, the present one is {present}")]
+    FutureRevision { present: Revision },
+    #[error("the store is full: make its limit greater, or delete what is not needed")]
+    NoSpace,
+    #[error("too many requests, leases or watches at once")]
+    TooMany,
+    #[error("lease {lease:x} is not there, it may have expired")]
+    LeaseNotFound { lease: LeaseId },
+    #[error("lease {lease:x} is there already")]
+    LeaseExists { lease: LeaseId },
+    #[error("a lease of {} s is too long", ttl.as_secs())]
+    LeaseTooLong { ttl: Duration },
+    #[error("permission denied: give the user of this certificate a role that covers the keys")]
+    Denied,
+    #[error("{}: {hint}", path.display())]
+    Certificate {
+        path: PathBuf,
+        hint: &'static str,
+        #[source]
+        source: Option<io::Error>,
+    },
+    #[error("no TLS with these certificates: {problem}")]
+    Tls { problem: String },
+    #[error("cannot listen on {address}")]
+    Listen {
+        address: std::net::SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("endpoint `{endpoint}`: {problem}")]
+    Endpoint {
+        endpoint: String,
+        problem: &'static str,
+    },
+    #[error("cannot reach {endpoint}: {problem}")]
+    Connect { endpoint: String, problem: String },
+    #[error("{operation}: no answer within {} s", after.as_secs())]
+    Timeout {
+        operation: &'static str,
+        after: Duration,
+    },
+    #[error("{operation}: another etcd cluster answers, {found:x} instead of {expected:x}")]
+    ClusterChanged {
+        operation: &'static str,
+        expected: u64,
+        found: u64,
+    },
+    #[error("{operation}: {message}")]
+    Answer {
+        operation: &'static str,
+        message: String,
+        /// Whether the same may succeed later.
+        temporary: bool,
+    },
+    #[error("the store has ended")]
+    Ended,
+}
+
+impl Error {
+    /// Whether a list must be read again before its changes can be followed further.
+    pub fn wants_relist(&self) -> bool {
+        matches!(
+            self,
+            Error::Compacted { .. } | Error::FutureRevision { .. } | Error::ClusterChanged { .. }
+        )
+    }
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
