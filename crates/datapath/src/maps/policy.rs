@@ -9,6 +9,7 @@ use aya::{
         lpm_trie::{Key, LpmTrie},
     },
 };
+use std::collections::BTreeMap;
 use tombolo_abi::{
     ENDPOINTS_MAX, POLICY_BITS_PEER, POLICY_BITS_PROTOCOL, POLICY_RULES_MAX, PolicyKey, PolicyRule,
     direction,
@@ -34,7 +35,7 @@ impl Policies {
     pub fn set(&mut self, id: EndpointId, entries: &[PolicyEntry]) -> Result<(), Error> {
         let mut rules = Rules::create(POLICY_RULES_MAX, BPF_F_NO_PREALLOC)
             .map_err(Error::map("POLICY", "creating"))?;
-        for entry in entries {
+        for entry in effective(entries) {
             let (key, rule) = rule_of(entry);
             rules
                 .insert(&key, rule, 0)
@@ -61,6 +62,68 @@ impl Policies {
             Err(MapError::KeyNotFound) => Ok(Vec::new()),
             Err(error) => Err(Error::map("POLICY", "reading")(error)),
         }
+    }
+}
+
+/// The rules that can win. The kernel finds the narrowest of a peer's rules, so none may stay that a wider one overrules.
+fn effective(entries: &[PolicyEntry]) -> Vec<&PolicyEntry> {
+    let strength = |entry: &PolicyEntry| (entry.precedence, entry.verdict == Verdict::Deny);
+    let mut strongest: BTreeMap<Match, &PolicyEntry> = BTreeMap::new();
+    for entry in entries {
+        let rival = strongest.entry(Match::of(entry)).or_insert(entry);
+        if strength(entry) > strength(rival) {
+            *rival = entry;
+        }
+    }
+    let overruled = |matched: &Match, entry: &PolicyEntry| {
+        let wider = matched.wider();
+        let mut rivals = wider.filter_map(|matched| strongest.get(&matched));
+        rivals.any(|rival| rival.precedence > entry.precedence)
+    };
+    let winning = strongest
+        .iter()
+        .filter(|(matched, entry)| !overruled(matched, entry));
+    winning.map(|(_, entry)| *entry).collect()
+}
+
+/// What a rule speaks of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Match {
+    direction: Direction,
+    identity: Identity,
+    protocol: u8,
+    port: u16,
+    port_prefix: u8,
+}
+
+impl Match {
+    fn of(entry: &PolicyEntry) -> Match {
+        Match {
+            direction: entry.direction,
+            identity: entry.identity,
+            protocol: entry.protocol,
+            port: entry.port,
+            port_prefix: entry.port_prefix.min(16),
+        }
+    }
+
+    /// The same peer's matches that have this one within.
+    fn wider(self) -> impl Iterator<Item = Match> {
+        let ports = (0..self.port_prefix).map(move |port_prefix| Match {
+            port: self.port
+                & u16::MAX
+                    .checked_shl(16 - u32::from(port_prefix))
+                    .unwrap_or(0),
+            port_prefix,
+            ..self
+        });
+        let any = Match {
+            protocol: 0,
+            port: 0,
+            port_prefix: 0,
+            ..self
+        };
+        ports.chain((self.protocol != 0).then_some(any))
     }
 }
 
