@@ -355,27 +355,32 @@ fn reach(addr: Addr) -> AddressEntry {
     ADDRESSES.get(&key).copied().unwrap_or_default()
 }
 
-/// A side that rests on an address and not on an endpoint.
+/// The entry of an address, and a side that rests on it.
 #[inline(always)]
-fn side_at(addr: Addr, entry: AddressEntry, identity: u32) -> Side {
+fn side_at(addr: Addr) -> (AddressEntry, Side) {
+    // The counters are read before the entry: whatever changes in between makes the flow be judged again.
     let shard = addr.shard();
-    Side {
-        identity,
-        epoch: flow::epoch_of(shard, entry.range),
+    let (own, with_ranges) = (flow::epoch_of(shard, 0), flow::epoch_of(shard, 1));
+    let entry = reach(addr);
+    let side = Side {
+        identity: entry.identity,
+        epoch: if entry.range == 0 { own } else { with_ranges },
         index: entry.index,
         shard: shard as u16,
         place: entry.place,
         range: entry.range,
         _pad: 0,
-    }
+    };
+    (entry, side)
 }
 
 #[inline(always)]
-fn local_side(entry: AddressEntry) -> Result<Side, Drop> {
+fn local_side(addr: Addr, entry: AddressEntry) -> Result<Side, Drop> {
     let endpoint = ENDPOINTS
         .get(u32::from(entry.index))
         .ok_or(Drop::EndpointGone)?;
-    if endpoint.ifindex == 0 {
+    // The number may be another pod's by now.
+    if endpoint.ifindex == 0 || (endpoint.v4 != addr && endpoint.v6 != addr) {
         return Err(Drop::EndpointGone);
     }
     Ok(Side {
@@ -392,10 +397,7 @@ fn local_side(entry: AddressEntry) -> Result<Side, Drop> {
 /// Who sent the packet. Each way in has its own proof.
 #[inline(always)]
 pub fn source_of(ctx: &TcContext, arrival: &Arrival, packet: &Packet) -> Result<Side, Drop> {
-    // The counter is read before the entry: whatever changes in between makes the flow be judged again.
-    let mut side = side_at(packet.source, AddressEntry::default(), 0);
-    let entry = reach(packet.source);
-    side = side_at_read(side, packet.source, entry);
+    let (entry, side) = side_at(packet.source);
     if arrival.tunnel != 0 {
         return tunnel_source(arrival, entry, side);
     }
@@ -403,7 +405,7 @@ pub fn source_of(ctx: &TcContext, arrival: &Arrival, packet: &Packet) -> Result<
         if entry.place != place::LOCAL {
             return Err(Drop::SpoofedSource);
         }
-        let local = local_side(entry)?;
+        let local = local_side(packet.source, entry)?;
         let endpoint = ENDPOINTS
             .get(u32::from(entry.index))
             .ok_or(Drop::EndpointGone)?;
@@ -431,24 +433,6 @@ pub fn source_of(ctx: &TcContext, arrival: &Arrival, packet: &Packet) -> Result<
         }
         place::NOWHERE => Err(Drop::NobodyThere),
         _ => Err(Drop::SpoofedSource),
-    }
-}
-
-/// The side with what the table says filled in; its counter stays as it was read before.
-#[inline(always)]
-fn side_at_read(before: Side, addr: Addr, entry: AddressEntry) -> Side {
-    let epoch = if entry.range == 0 {
-        before.epoch
-    } else {
-        flow::epoch_of(addr.shard(), 1)
-    };
-    Side {
-        identity: entry.identity,
-        index: entry.index,
-        place: entry.place,
-        range: entry.range,
-        epoch,
-        ..before
     }
 }
 
@@ -511,12 +495,10 @@ fn may_claim(node: &NodeEntry, identity: u32) -> bool {
 
 #[inline(always)]
 fn destination_of(arrival: &Arrival, addr: Addr) -> Result<Side, Drop> {
-    let before = side_at(addr, AddressEntry::default(), 0);
-    let entry = reach(addr);
+    let (entry, side) = side_at(addr);
     if entry.place == place::LOCAL {
-        return local_side(entry);
+        return local_side(addr, entry);
     }
-    let side = side_at_read(before, addr, entry);
     let from_outside = arrival.tunnel != 0 || arrival.seen_at == SeenAt::Uplink as u32;
     match entry.place {
         place::HOST => Ok(side),
