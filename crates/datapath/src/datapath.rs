@@ -122,7 +122,7 @@ impl Datapath {
             endpoints: Endpoints::take(&mut ebpf)?,
             nodes: Nodes::take(&mut ebpf)?,
             policies: Policies::take(&mut ebpf)?,
-            records: Records::open(&folder)?,
+            records: Records::open(&config.pins)?,
             counts: Counts::take(&mut ebpf)?,
             monitor: Monitor::take(&mut ebpf)?,
             flows: MapData::from_pin(folder.join("FLOWS"))
@@ -138,6 +138,7 @@ impl Datapath {
         datapath.monitor.tell_allowed(false)?;
         datapath.attach_all()?;
         datapath.lacks = host::open(&datapath.netlink, &datapath.config)?;
+        remove_other_versions(&datapath.config.pins)?;
         Ok(datapath)
     }
 
@@ -196,7 +197,11 @@ impl Datapath {
     pub fn apply(&mut self, change: &Change) -> Result<(), Error> {
         match change {
             Change::NodeSet(slot, path) => self.paths.set(&mut self.nodes, *slot, path),
-            Change::NodeGone(slot) => self.paths.unset(&mut self.nodes, *slot),
+            Change::NodeGone(slot) => {
+                self.paths.unset(&mut self.nodes, *slot)?;
+                // Flows of addresses that no record names rest on the node alone, whose slot may be another's next.
+                self.addresses.touch_ranges()
+            }
             Change::AddressSet(net, reach) => self.addresses.set(*net, *reach),
             Change::AddressGone(net) => self.addresses.unset(*net),
             Change::EndpointSet(id, path) => self.set_endpoint(*id, path),
@@ -320,6 +325,22 @@ impl Datapath {
 
 fn maps_folder(pins: &Path) -> PathBuf {
     pins.join(format!("maps-v{ABI_VERSION}"))
+}
+
+/// Maps of another layout are of no use to these programs. What the agent remembers of endpoints is in a map that has none.
+fn remove_other_versions(pins: &Path) -> Result<(), Error> {
+    let failed = |source| Error::Folder {
+        path: pins.to_owned(),
+        source,
+    };
+    for entry in fs::read_dir(pins).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("maps-v") && path != maps_folder(pins) {
+            fs::remove_dir_all(&path).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 fn links_folder(pins: &Path) -> PathBuf {

@@ -2,8 +2,11 @@
 
 mod bench;
 mod conntrack;
+mod invalidation;
 mod node;
 mod packets;
 mod paths;
+mod policy;
+mod random;
 mod run;
 mod shapes;

@@ -47,11 +47,19 @@ impl Addresses {
 
     /// Makes flows that rest on the address be judged again. The table is written before, and programs read the counter first.
     fn touch(&mut self, net: IpNet) -> Result<(), Error> {
-        let index = if is_single(net) {
-            to_addr(net.addr()).shard()
+        if is_single(net) {
+            self.raise(to_addr(net.addr()).shard())
         } else {
-            EPOCH_OF_RANGES
-        };
+            self.touch_ranges()
+        }
+    }
+
+    /// Makes flows that rest on a range of addresses be judged again.
+    pub fn touch_ranges(&mut self) -> Result<(), Error> {
+        self.raise(EPOCH_OF_RANGES)
+    }
+
+    fn raise(&mut self, index: u32) -> Result<(), Error> {
         let epoch = self
             .epochs
             .get(&index, 0)
