@@ -318,6 +318,10 @@ impl Datapath {
 
 #[cfg(test)]
 impl Datapath {
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     pub(crate) fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf
     }

@@ -2,11 +2,14 @@
 
 mod bench;
 mod conntrack;
+mod errors;
+mod fragments;
 mod invalidation;
 mod node;
 mod packets;
 mod paths;
 mod policy;
 mod random;
+mod restart;
 mod run;
 mod shapes;
