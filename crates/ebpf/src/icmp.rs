@@ -38,20 +38,21 @@ fn related(
 ) -> Result<(), Drop> {
     let quoted = (arrival.l3 as usize & 0x7f) + (scratch.packet.transport as usize & 0x0fff) + 8;
     read_quoted(ctx, arrival.ethertype, quoted, scratch)?;
-    // The quoted packet's sender is whom the error is for.
-    let for_lower = scratch.key.lower == scratch.packet.destination;
-    if !for_lower && scratch.key.upper != scratch.packet.destination {
-        return Err(Drop::IcmpWithoutFlow);
-    }
     let flow = flow::find(&scratch.key).ok_or(Drop::IcmpWithoutFlow)?;
     // SAFETY: a map element found in this run.
     let flow = unsafe { &*flow };
-    let (target, other, other_addr) = if scratch.identities[0] == 0 {
-        (flow.sides[0], flow.sides[1], scratch.key.upper)
+    let (ends, [target, other]) = if scratch.identities[0] == 0 {
+        ([scratch.key.lower, scratch.key.upper], flow.sides)
     } else {
-        (flow.sides[1], flow.sides[0], scratch.key.lower)
+        let [lower, upper] = flow.sides;
+        ([scratch.key.upper, scratch.key.lower], [upper, lower])
     };
+    let [target_addr, other_addr] = ends;
     scratch.identities[0] = 0;
+    // The quoted packet's sender is whom the error is for, and nobody else's address may be on it.
+    if scratch.packet.destination != target_addr {
+        return Err(Drop::IcmpWithoutFlow);
+    }
     if flow::is_expired(flow, flow::now()) || !flow::holds(&target) {
         return Err(Drop::IcmpWithoutFlow);
     }
