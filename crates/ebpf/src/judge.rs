@@ -191,6 +191,7 @@ fn find_sides(
     let (key, from) = scratch.packet.key();
     scratch.key = key;
     let source = source_of(ctx, arrival, &scratch.packet)?;
+    fragment::remember(&scratch.packet, &scratch.fragment);
     scratch.identities[0] = source.identity;
     scratch.endpoints[0] = if source.place == place::LOCAL {
         source.index
