@@ -142,6 +142,13 @@ fn checksum_is_right(header: &V4) -> bool {
     sum == 0xffff
 }
 
+/// True for a packet that is cut into segments later.
+#[inline(always)]
+fn is_large(ctx: &TcContext) -> bool {
+    // SAFETY: a plain read of a context field.
+    unsafe { (*ctx.skb.skb).gso_size != 0 }
+}
+
 /// A packet of a common shape.
 #[derive(Clone, Copy)]
 pub struct Quick {
@@ -284,7 +291,9 @@ fn transport(
         return None;
     }
     if protocol == UDP {
-        if usize::from(u16::from_be(ports.length)) != length && ports.length != 0 {
+        if usize::from(u16::from_be(ports.length)) != length
+            && (ports.length != 0 || !is_large(ctx))
+        {
             return None;
         }
         let (key, from) = key_of(source, destination, ports.source, ports.destination, UDP);
@@ -504,12 +513,15 @@ fn read_v6(ctx: &TcContext, l3: usize, rest: u32, packet: &mut Packet) -> Result
     packet.dont_fragment = 1;
     let mut next = start[6];
     let mut offset = 40u32;
-    for _ in 0..8 {
+    for count in 0..=8 {
         // Hop-by-hop, routing, authentication, destination options, mobility; the fragment header is eight bytes.
         if !matches!(next, 0 | 43 | FRAGMENT_HEADER | 51 | 60 | 135) {
             packet.protocol = next;
             packet.transport = offset as u16;
             return Ok(());
+        }
+        if count == 8 {
+            break;
         }
         let extension: [u8; 8] = copy(ctx, l3 + offset as usize)?;
         if next == FRAGMENT_HEADER {
@@ -520,7 +532,7 @@ fn read_v6(ctx: &TcContext, l3: usize, rest: u32, packet: &mut Packet) -> Result
                     u32::from_ne_bytes([extension[4], extension[5], extension[6], extension[7]]);
             }
             offset += 8;
-            if packet.fragment == LATER {
+            if packet.fragment == LATER && offset <= length {
                 packet.protocol = extension[0];
                 packet.transport = offset as u16;
                 return Ok(());
@@ -561,7 +573,7 @@ fn read_transport(ctx: &TcContext, l3: usize, packet: &mut Packet) -> Result<(),
             size = 8;
             let said = u32::from(u16::from_be(ports.length));
             // The first fragment says the length of the whole; 0 is a large packet that the kernel will cut.
-            if packet.fragment == WHOLE && said != length && said != 0 {
+            if packet.fragment == WHOLE && said != length && (said != 0 || !is_large(ctx)) {
                 return Err(Drop::Malformed);
             }
             packet.source_port = ports.source;
