@@ -1,7 +1,10 @@
 //! Numbers that must not be mixed up, each a type of its own.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
+
+#[cfg(test)]
+mod tests;
 
 /// A cluster's number in the mesh: 0 (not meshed) or 1 to 511.
 #[derive(
@@ -9,6 +12,15 @@ use std::fmt;
 )]
 #[serde(transparent)]
 pub struct ClusterId(pub u16);
+
+impl ClusterId {
+    /// The identities that this cluster gives; `shift` is 16 with 255 clusters, 15 with 511.
+    pub fn identities(self, shift: u8) -> RangeInclusive<Identity> {
+        let first = u32::from(self.0) << shift;
+        let last = first + (1 << shift) - 1;
+        Identity(first.max(256))..=Identity(last)
+    }
+}
 
 /// Cilium's numeric security identity; its low 24 bits travel as the VNI.
 #[derive(
