@@ -17,6 +17,7 @@ mod node;
 pub mod policy;
 pub mod pool;
 pub mod reason;
+pub mod record;
 pub mod refusal;
 pub mod tables;
 pub mod world;

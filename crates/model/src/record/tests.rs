@@ -1,0 +1,4 @@
+mod bad;
+mod forms;
+
+use super::*;
