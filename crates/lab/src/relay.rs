@@ -21,7 +21,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tappers::{Interface, Tap};
+use tombolo_linux::tap::Tap;
 
 /// The queue of one direction; what comes when it is full is lost, as on a real wire.
 const FRAMES_MAX: usize = 16 * 1024;
@@ -35,7 +35,7 @@ struct Held {
 
 /// Relays between two TAP devices, made in the caller's namespace, until killed.
 pub fn run(delay: Duration, names: [&str; 2]) -> Result<()> {
-    let [a, b] = [open(names[0])?, open(names[1])?];
+    let [a, b] = [Tap::open(names[0])?, Tap::open(names[1])?];
     thread::scope(|scope| {
         for (from, to, name) in [(&a, &b, names[0]), (&b, &a, names[1])] {
             let (sender, receiver) = sync_channel(FRAMES_MAX);
@@ -44,11 +44,6 @@ pub fn run(delay: Duration, names: [&str; 2]) -> Result<()> {
         }
     });
     Ok(())
-}
-
-fn open(name: &str) -> Result<Tap> {
-    let interface = Interface::new(name).map_err(Error::file("name a TAP device", name))?;
-    Tap::new_named(interface).map_err(Error::file("make the TAP device", name))
 }
 
 fn read(from: &Tap, delay: Duration, held: &SyncSender<Held>, name: &str) {
