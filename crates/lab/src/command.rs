@@ -126,6 +126,7 @@ pub enum Hidden {
 #[derive(Debug, Args)]
 pub struct PodWords {
     pod: String,
+    container: String,
     identity: u32,
     plugin: PathBuf,
 }

@@ -42,6 +42,7 @@ pub fn init(host_name: &str) -> Result<()> {
 /// Which pod, and what the plugin is told of it.
 pub struct PodCall<'a> {
     pub pod: &'a str,
+    pub container: &'a str,
     pub identity: u32,
     pub plugin: &'a Path,
 }
@@ -79,7 +80,7 @@ impl PodCall<'_> {
         let folder = self.plugin.parent().unwrap_or(Path::new("/"));
         let mut child = Command::new(self.plugin)
             .env("CNI_COMMAND", verb)
-            .env("CNI_CONTAINERID", self.pod)
+            .env("CNI_CONTAINERID", self.container)
             .env("CNI_NETNS", Netns::path(self.pod))
             .env("CNI_IFNAME", POD_INTERFACE)
             .env("CNI_PATH", folder)

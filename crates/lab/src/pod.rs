@@ -29,7 +29,10 @@ pub fn attach(lab: &mut Lab, node: NodeId, identity: Option<u32>) -> Result<PodI
         .ok_or(Error::NodeFull { node })?;
     let id = PodId { node, number };
     let identity = identity.unwrap_or_else(|| plan::identity(id));
-    let result = inside::call(&words(lab, id, identity, "pod-add")?)?;
+    lab.state.containers += 1;
+    lab.save()?;
+    let container = format!("{id}-{}", lab.containers);
+    let result = inside::call(&words(lab, id, &container, identity, "pod-add")?)?;
     let addresses = addresses(&result).map_err(|source| Error::Tool {
         tool: PLUGIN.into(),
         said: format!("its result is malformed: {source}"),
@@ -37,6 +40,7 @@ pub fn attach(lab: &mut Lab, node: NodeId, identity: Option<u32>) -> Result<PodI
     lab.state.pods.insert(
         id,
         Pod {
+            container,
             identity,
             addresses,
         },
@@ -52,8 +56,9 @@ pub fn add(lab: &mut Lab, node: NodeId, identity: Option<u32>) -> Result<PodId> 
 }
 
 pub fn delete(lab: &mut Lab, id: PodId) -> Result<()> {
-    let pod = *lab.pod(id)?;
-    inside::call(&words(lab, id, pod.identity, "pod-delete")?)?;
+    let pod = lab.pod(id)?.clone();
+    let words = words(lab, id, &pod.container, pod.identity, "pod-delete")?;
+    inside::call(&words)?;
     lab.state.pods.remove(&id);
     lab.save()?;
     let gone: BTreeSet<IpNet> = facts::each(pod.addresses).map(host_prefix).collect();
@@ -61,7 +66,13 @@ pub fn delete(lab: &mut Lab, id: PodId) -> Result<()> {
 }
 
 /// The command that does a runtime's work in the node.
-fn words(lab: &State, pod: PodId, identity: u32, verb: &str) -> Result<Vec<String>> {
+fn words(
+    lab: &State,
+    pod: PodId,
+    container: &str,
+    identity: u32,
+    verb: &str,
+) -> Result<Vec<String>> {
     let own = own_program()?.display().to_string();
     let join = ["lab", "join", &pod.node.cgroup(&lab.name), "--"].map(str::to_owned);
     let plugin = beside_own_program(PLUGIN)?.display().to_string();
@@ -70,6 +81,7 @@ fn words(lab: &State, pod: PodId, identity: u32, verb: &str) -> Result<Vec<Strin
         "lab",
         verb,
         &pod.to_string(),
+        container,
         &identity.to_string(),
         &plugin,
     ]

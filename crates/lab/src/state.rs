@@ -32,6 +32,9 @@ pub struct State {
     pub made: bool,
     pub nodes: BTreeMap<NodeId, Node>,
     pub pods: BTreeMap<PodId, Pod>,
+    /// How many containers there have been.
+    #[serde(default)]
+    pub containers: u32,
     /// What was done to the wires of whole clusters.
     pub clusters: BTreeMap<u8, Faults>,
     /// Pairs of clusters that can't reach each other.
@@ -63,8 +66,10 @@ impl Role {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
+    /// Never used again, as a runtime's are not: a deletion that comes late must not hit a pod of the same name.
+    pub container: String,
     pub identity: u32,
     pub addresses: PodAddresses,
 }
@@ -153,6 +158,7 @@ impl Lab {
             made: false,
             nodes: BTreeMap::new(),
             pods: BTreeMap::new(),
+            containers: 0,
             clusters: BTreeMap::new(),
             cuts: BTreeSet::new(),
         };

@@ -196,6 +196,7 @@ impl PodWords {
     fn call(&self) -> inside::PodCall<'_> {
         inside::PodCall {
             pod: &self.pod,
+            container: &self.container,
             identity: self.identity,
             plugin: &self.plugin,
         }

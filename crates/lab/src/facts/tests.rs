@@ -17,6 +17,7 @@ fn state() -> State {
     };
     let pods = shape.nodes().map(|node| {
         let pod = Pod {
+            container: String::new(),
             identity: u32::from(node.cluster) << 16 | 256,
             addresses: PodAddresses {
                 v4: Some([10, node.cluster, 1, 2].into()),
@@ -29,6 +30,7 @@ fn state() -> State {
         name: "lab".into(),
         shape,
         made: true,
+        containers: 0,
         nodes: Default::default(),
         pods: pods.collect(),
         clusters: Default::default(),

@@ -16,6 +16,7 @@ fn state() -> State {
             masquerade: true,
         },
         made: true,
+        containers: 0,
         nodes: BTreeMap::from([(
             node,
             Node {
@@ -35,6 +36,7 @@ fn state() -> State {
         pods: BTreeMap::from([(
             PodId { node, number: 1 },
             Pod {
+                container: String::new(),
                 identity: 65792,
                 addresses: PodAddresses {
                     v4: Some([10, 1, 1, 2].into()),
