@@ -10,7 +10,12 @@ use crate::{
     plan::{Namespace, NodeId, check_name},
     state::{self, FOLDER, folder},
 };
-use std::{fs, io::ErrorKind, path::Path, time::Duration};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tombolo_linux::{cgroup, netns::Netns};
 
 /// What is there of a lab.
@@ -19,11 +24,13 @@ pub struct Remains {
     pub namespaces: Vec<String>,
     pub cgroups: Vec<String>,
     pub folder: bool,
+    /// The lab holds the folder that its nodes mount over.
+    pub hold: bool,
 }
 
 impl Remains {
     pub fn is_empty(&self) -> bool {
-        self.namespaces.is_empty() && self.cgroups.is_empty() && !self.folder
+        self.namespaces.is_empty() && self.cgroups.is_empty() && !self.folder && !self.hold
     }
 
     pub fn words(&self) -> String {
@@ -31,7 +38,11 @@ impl Remains {
             "{} network namespaces, {} cgroups{}",
             self.namespaces.len(),
             self.cgroups.len(),
-            if self.folder { ", its folder" } else { "" }
+            if self.folder || self.hold {
+                ", its folder"
+            } else {
+                ""
+            }
         )
     }
 }
@@ -45,7 +56,13 @@ pub fn remains(lab: &str) -> Result<Remains> {
             NodeId::from_cgroup(lab, name).is_some()
         })?,
         folder: folder(lab).exists(),
+        hold: hold(lab).exists(),
     })
+}
+
+/// Keeps the folder that nodes mount over from being removed with another lab.
+pub fn hold(lab: &str) -> PathBuf {
+    Path::new(KEPT).join(format!("lab-{lab}"))
 }
 
 fn entries(folder: &Path, belongs: impl Fn(&str) -> bool) -> Result<Vec<String>> {
@@ -95,12 +112,13 @@ pub fn down(lab: &str) -> Result<bool> {
     if !problems.is_empty() {
         return Err(Error::Remaining { problems });
     }
-    let folder = folder(lab);
-    match fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(Error::file("remove", folder)(error));
+    for folder in [hold(lab), folder(lab)] {
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Error::file("remove", folder)(error));
+            }
+            _ => {}
         }
-        _ => {}
     }
     // Shared with other labs, and with an agent of this machine's own: gone when empty.
     for shared in [FOLDER, KEPT] {

@@ -19,6 +19,9 @@ pub const READY: &str = "/run/lab/ready";
 /// Facts for the node's agent.
 pub const FACTS: &str = "/run/lab/facts.json";
 /// What the agent and the plugin keep over a restart, the node's own.
+///
+/// Every node mounts over this one folder of the machine. Removing it there would take the mounts away from all of
+/// them, so each lab holds it by a folder of its own below.
 pub const KEPT: &str = "/var/lib/tombolo";
 pub const POD_INTERFACE: &str = "eth0";
 

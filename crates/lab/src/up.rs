@@ -10,7 +10,7 @@ use crate::{
     progress::Progress,
     state::{self, Lab},
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 use tombolo_linux::privilege::missing_capabilities;
 
 pub fn up(name: &str, shape: Shape) -> Result<Lab> {
@@ -56,7 +56,9 @@ fn build(lab: &mut Lab, progress: &Progress) -> Result<()> {
     progress.step(&format!("lay the {} fabric", shape.fabric), || {
         fabric::make(&lab.name, &shape)
     })?;
+    let hold = down::hold(&lab.name);
     progress.step(&format!("start {count} nodes"), || {
+        fs::create_dir_all(&hold).map_err(Error::file("create", &hold))?;
         for node in &nodes {
             node::start_init(lab, *node)?;
         }
