@@ -108,6 +108,7 @@ fn to_node(ctx: &TcContext, ethertype: u16, way: &Way) -> Result<Verdict, Drop> 
         if least || (ethertype == ETHERTYPE_V4 && may_be_cut(ctx)) {
             // The kernel cuts it: into outer fragments behind its tunnel device, or on its way through the stack.
             return if tunnel {
+                pass_hop(ctx, ethertype)?;
                 encap::send_by_device(ctx, node, way.identity)
             } else {
                 to_node_by_stack(ctx, way)
