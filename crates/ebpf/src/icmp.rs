@@ -5,7 +5,7 @@ use crate::{
     forward::Way,
     judge::{self, Arrival},
     maps::{Scratch, scratch, setting},
-    packet::{self, ETHERNET, ETHERTYPE_V4, ETHERTYPE_V6, ICMP, ICMPV6, TCP, V4, V6},
+    packet::{self, ETHERNET, ETHERTYPE_V4, ETHERTYPE_V6, ICMP, ICMPV6, LATER, V4, V6},
 };
 use aya_ebpf::{
     bindings::{__sk_buff, TC_ACT_SHOT},
@@ -15,6 +15,11 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use tombolo_abi::{Addr, Drop, GATEWAY_MAC, SeenAt, place};
+
+/// How much of a packet is quoted at most; also the bits that such a length has.
+const QUOTED_MAX: u32 = 0x7c;
+/// The packet size that every IPv6 path carries.
+const LEAST_V6: u32 = 1280;
 
 /// Finds the flow that an error speaks of, and the way to the end that it is for. Returns the number of a reason to drop it, or 0.
 #[inline(never)]
@@ -140,8 +145,15 @@ fn read_quoted(
 #[inline(never)]
 pub fn complain(skb: *mut __sk_buff, is_too_big: u32) -> i32 {
     let ctx = TcContext::new(skb);
+    let Some(scratch) = scratch() else {
+        return TC_ACT_SHOT as i32;
+    };
+    // RFC 1122: nobody is told of errors, nor of fragments without ports.
+    if scratch.packet.is_icmp_error() || scratch.packet.fragment == LATER {
+        return TC_ACT_SHOT as i32;
+    }
     let answer = if is_too_big != 0 {
-        let mtu = scratch().map_or(0, |scratch| scratch.mtu);
+        let mtu = scratch.mtu;
         answer(&ctx, false, [3, 4], [2, 0], mtu)
     } else {
         answer(&ctx, true, [11, 0], [3, 0], 0)
@@ -155,37 +167,30 @@ fn answer(ctx: &TcContext, by_router: bool, v4: [u8; 2], v6: [u8; 2], rest: u32)
     // SAFETY: a plain read of a context field.
     let ethertype = unsafe { (*ctx.skb.skb).protocol } as u16;
     if ethertype == ETHERTYPE_V4 {
-        let header: V4 = packet::copy(ctx, ETHERNET).ok()?;
-        if header.version != 0x45 {
-            return None;
-        }
-        let quoted = if header.protocol == TCP { 40 } else { 28 };
-        answer_v4(ctx, &header, by_router, v4, rest, quoted)
+        answer_v4(ctx, by_router, v4, rest)
     } else if ethertype == ETHERTYPE_V6 {
-        let header: V6 = packet::copy(ctx, ETHERNET).ok()?;
-        let quoted = if header.next == TCP { 60 } else { 48 };
-        answer_v6(ctx, &header, by_router, v6, rest, quoted)
+        // No sender of IPv6 listens to who says less.
+        let rest = if by_router { rest } else { rest.max(LEAST_V6) };
+        answer_v6(ctx, by_router, v6, rest)
     } else {
         None
     }
 }
 
-/// Cuts the packet to what is quoted, and makes room before it.
+/// Cuts the packet to what is quoted, and makes room before it. The sender finds its socket by the ports, which options and
+/// extension headers may push back; so that much is quoted, in words, which checksums are taken of.
 #[inline(always)]
-fn reshape(ctx: &TcContext, quoted: u32, room: i32) -> Option<()> {
+fn reshape(ctx: &TcContext, room: i32) -> Option<u32> {
+    let quoted = ctx.len().wrapping_sub(ETHERNET as u32).min(QUOTED_MAX) & QUOTED_MAX;
     // SAFETY: helpers on this program's own context.
     unsafe {
-        if ctx.len() < ETHERNET as u32 + quoted
-            || bpf_skb_change_tail(ctx.skb.skb, ETHERNET as u32 + quoted, 0) != 0
+        if bpf_skb_change_tail(ctx.skb.skb, ETHERNET as u32 + quoted, 0) != 0
+            || bpf_skb_adjust_room(ctx.skb.skb, room, 1, 0) != 0
         {
             return None;
         }
-        if bpf_skb_adjust_room(ctx.skb.skb, room, 1, 0) != 0 {
-            None
-        } else {
-            Some(())
-        }
     }
+    Some(quoted)
 }
 
 /// Swaps the ends of the Ethernet header: back to whom the packet came from.
@@ -205,11 +210,11 @@ fn fold(sum: i64) -> [u8; 2] {
     (!(sum as u16)).to_ne_bytes()
 }
 
-/// The sum of the packet's bytes from `offset` on, at most 60 and a multiple of four.
+/// The sum of the packet's bytes from `offset` on, at most [`QUOTED_MAX`] and a multiple of four.
 #[inline(always)]
 fn sum_of(ctx: &TcContext, offset: usize, length: u32) -> Option<u32> {
     let bytes = &mut scratch()?.bytes;
-    let length = length & 0x3c;
+    let length = length & QUOTED_MAX;
     // SAFETY: the mask above bounds `length` below the length of `bytes`, which both helpers stay within.
     unsafe {
         let room = bytes.as_mut_ptr();
@@ -228,17 +233,28 @@ fn back(ctx: &TcContext) -> i32 {
     unsafe { bpf_redirect((*ctx.skb.skb).ifindex, 0) as i32 }
 }
 
+/// Copies words of the packet to where they are summed; `N` at a time, since the stack is short of room for more.
 #[inline(always)]
-fn answer_v4(
-    ctx: &TcContext,
-    header: &V4,
-    by_router: bool,
-    message: [u8; 2],
-    rest: u32,
-    quoted: u32,
-) -> Option<i32> {
-    reshape(ctx, quoted, 28)?;
+fn take_words<const N: usize>(ctx: &TcContext, offset: usize, to: &mut [u32; N]) -> Option<()> {
+    // SAFETY: the helper writes the words of `to` or fails.
+    let failed = unsafe {
+        bpf_skb_load_bytes(
+            ctx.skb.skb.cast(),
+            offset as u32,
+            to.as_mut_ptr().cast(),
+            size_of::<[u32; N]>() as u32,
+        )
+    };
+    (failed == 0).then_some(())
+}
+
+#[inline(always)]
+fn answer_v4(ctx: &TcContext, by_router: bool, message: [u8; 2], rest: u32) -> Option<i32> {
+    let quoted = reshape(ctx, 28)?;
     let body = sum_of(ctx, ETHERNET + 28, quoted)?;
+    // Source and destination of what is quoted.
+    let mut ends = [0; 2];
+    take_words(ctx, ETHERNET + 28 + 12, &mut ends)?;
     let mut words: [u32; 7] = [0; 7];
     let length = (28 + quoted as u16).to_be_bytes();
     words[0] = u32::from_ne_bytes([0x45, 0xc0, length[0], length[1]]);
@@ -246,9 +262,9 @@ fn answer_v4(
     words[3] = if by_router {
         setting!(router_v4).v4()
     } else {
-        header.destination
+        ends[1]
     };
-    words[4] = header.source;
+    words[4] = ends[0];
     words[5] = u32::from_ne_bytes([message[0], message[1], 0, 0]);
     words[6] = rest.to_be();
     // SAFETY: the helper reads 20 bytes, then 8, of the 28 of `words`.
@@ -268,57 +284,60 @@ fn answer_v4(
     Some(back(ctx))
 }
 
+/// What the checksum of an ICMPv6 message is taken of, before its body.
+#[repr(C)]
+struct Summed {
+    source: [u32; 4],
+    destination: [u32; 4],
+    length: u32,
+    next: u32,
+    /// The message's own first words.
+    head: [u32; 2],
+}
+
 #[inline(always)]
-fn answer_v6(
-    ctx: &TcContext,
-    header: &V6,
-    by_router: bool,
-    message: [u8; 2],
-    rest: u32,
-    quoted: u32,
-) -> Option<i32> {
-    reshape(ctx, quoted, 48)?;
+fn answer_v6(ctx: &TcContext, by_router: bool, message: [u8; 2], rest: u32) -> Option<i32> {
+    let quoted = reshape(ctx, 48)?;
     let body = sum_of(ctx, ETHERNET + 48, quoted)?;
-    let source = if by_router {
-        setting!(router_v6).words
-    } else {
-        header.destination
-    };
     let length = (8 + quoted as u16).to_be_bytes();
-    let halves = |word: u64| [word as u32, (word >> 32) as u32];
-    let [[a, b], [c, d]] = [halves(source[0]), halves(source[1])];
-    let [[e, f], [g, h]] = [halves({ header.source }[0]), halves({ header.source }[1])];
-    let kind = u32::from_ne_bytes([message[0], message[1], 0, 0]);
-    let size = u32::from_ne_bytes([0, 0, length[0], length[1]]);
-    // The sum is over the pseudo header, the message's head and the quoted packet.
-    let mut summed: [u32; 12] = [
-        a,
-        b,
-        c,
-        d,
-        e,
-        f,
-        g,
-        h,
-        size,
-        u32::from(ICMPV6).to_be(),
-        kind,
-        rest.to_be(),
-    ];
-    // SAFETY: the helper reads the 48 bytes of `summed`.
-    let sum =
-        fold(unsafe { bpf_csum_diff(core::ptr::null_mut(), 0, summed.as_mut_ptr(), 48, body) });
-    let head = u32::from_ne_bytes([0x60, 0, 0, 0]);
-    let next = u32::from_ne_bytes([length[0], length[1], ICMPV6, 64]);
-    let kind = u32::from_ne_bytes([message[0], message[1], sum[0], sum[1]]);
+    let mut summed = Summed {
+        source: [0; 4],
+        destination: [0; 4],
+        length: u32::from_ne_bytes([0, 0, length[0], length[1]]),
+        next: u32::from(ICMPV6).to_be(),
+        head: [
+            u32::from_ne_bytes([message[0], message[1], 0, 0]),
+            rest.to_be(),
+        ],
+    };
+    // The other way round than in what is quoted.
+    take_words(ctx, ETHERNET + 48 + 8, &mut summed.destination)?;
+    if by_router {
+        let [a, b] = setting!(router_v6).words;
+        summed.source = [a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32];
+    } else {
+        take_words(ctx, ETHERNET + 48 + 24, &mut summed.source)?;
+    }
+    // SAFETY: the helper reads the 48 bytes of `summed`, none of which is padding.
+    let sum = fold(unsafe {
+        bpf_csum_diff(
+            core::ptr::null_mut(),
+            0,
+            (&raw mut summed).cast(),
+            size_of::<Summed>() as u32,
+            body,
+        )
+    });
+    summed.head[0] = u32::from_ne_bytes([message[0], message[1], sum[0], sum[1]]);
     turn_ethernet(packet::at_mut(ctx, 0)?);
-    let place: &mut [u8; 48] = packet::at_mut(ctx, ETHERNET)?;
+    let place: &mut [[u32; 4]; 3] = packet::at_mut(ctx, ETHERNET)?;
+    let next = u32::from_ne_bytes([length[0], length[1], ICMPV6, 64]);
+    let [[a, b, c, d], [e, f, g, h]] = [summed.source, summed.destination];
+    let [i, j] = summed.head;
+    let version = u32::from_ne_bytes([0x60, 0, 0, 0]);
     // SAFETY: both are 48 bytes.
     unsafe {
-        core::ptr::write_unaligned(
-            place.as_mut_ptr().cast::<[u32; 12]>(),
-            [head, next, a, b, c, d, e, f, g, h, kind, rest.to_be()],
-        );
+        core::ptr::write_unaligned(place, [[version, next, a, b], [c, d, e, f], [g, h, i, j]]);
     }
     Some(back(ctx))
 }

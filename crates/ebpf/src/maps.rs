@@ -71,6 +71,9 @@ pub static MONITOR: Array<u32, 1> = Array::new();
 #[btf_map]
 pub static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
 
+/// Bytes that a checksum is taken of.
+pub type Room = [u8; 128];
+
 #[repr(C)]
 pub struct Scratch {
     pub packet: Packet,
@@ -84,7 +87,7 @@ pub struct Scratch {
     pub identities: [u32; 2],
     pub endpoints: [u16; 2],
     pub fragment: FragmentKey,
-    pub bytes: [u8; 64],
+    pub bytes: Room,
 }
 
 #[inline(always)]

@@ -4,6 +4,7 @@
 //! knows options, extension headers and fragments. Whatever `quick` does not take, `read` decides; both refuse headers that end
 //! beyond the packet.
 
+use crate::maps::Room;
 use aya_ebpf::{
     helpers::{bpf_csum_diff, bpf_skb_load_bytes},
     programs::TcContext,
@@ -399,7 +400,7 @@ pub fn read(
     ethertype: u16,
     l3: usize,
     packet: &mut Packet,
-    bytes: &mut [u8; 64],
+    bytes: &mut Room,
 ) -> Result<(), Drop> {
     packet.ethertype = ethertype;
     packet.source_port = 0;
@@ -431,7 +432,7 @@ fn read_v4(
     l3: usize,
     rest: u32,
     packet: &mut Packet,
-    bytes: &mut [u8; 64],
+    bytes: &mut Room,
 ) -> Result<(), Drop> {
     let header: V4 = copy(ctx, l3)?;
     let size = u32::from(header.version & 15) * 4;
@@ -468,7 +469,7 @@ fn read_v4(
 
 /// The same for a header with options; `bytes` is room for the longest one.
 #[inline(always)]
-fn options_checksum_is_right(ctx: &TcContext, l3: usize, size: u32, bytes: &mut [u8; 64]) -> bool {
+fn options_checksum_is_right(ctx: &TcContext, l3: usize, size: u32, bytes: &mut Room) -> bool {
     let size = size & 0x3c;
     // SAFETY: the mask above bounds `size` below the length of `bytes`, which both helpers stay within.
     let sum = unsafe {
