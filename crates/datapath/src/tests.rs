@@ -2,9 +2,12 @@
 
 mod bench;
 mod conntrack;
+mod ecn;
 mod errors;
 mod fragments;
 mod invalidation;
+mod large;
+mod neighbours;
 mod node;
 mod packets;
 mod paths;
@@ -13,3 +16,4 @@ mod random;
 mod restart;
 mod run;
 mod shapes;
+mod too_big;
