@@ -6,7 +6,8 @@ mod support;
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::time::Duration;
-use support::{Lab, traffic, wait_until};
+use support::{Lab, held::Held, traffic, wait_until};
+use tombolo_linux::bpf::Kind;
 
 const PODS: u64 = 8;
 const PAIRS: u64 = PODS * (PODS - 1) * 6;
@@ -22,8 +23,10 @@ fn every_pod_reaches_every_other_in_every_mode() {
         let lab = Lab::up(name, words);
         lab.assert_all_well("", PAIRS);
         lab.assert_all_well("--all", PAIRS);
+        let held = Held::by(&lab.pids());
         lab.run("down");
         assert_eq!(lab.remains(), Vec::<String>::new());
+        held.wait_until_gone();
     }
 }
 
@@ -134,6 +137,11 @@ fn down_leaves_nothing_after_everything_was_killed() {
         pids.len() >= 9,
         "4 times init and agent, and a relay: {pids:?}"
     );
+    let held = Held::by(&pids);
+    assert!(held.count(Kind::Program) >= 4 * 4, "{held:?}");
+    assert!(held.count(Kind::Map) >= 4 * 10, "{held:?}");
+    // At two pods, the uplink, the host's device and the tunnel's.
+    assert!(held.count(Kind::Link) >= 4 * 5, "{held:?}");
     for pid in pids {
         let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
         kill_process(pid, Signal::KILL).unwrap();
@@ -146,6 +154,7 @@ fn down_leaves_nothing_after_everything_was_killed() {
     assert!(!lab.try_run("up --bare").status.success());
     lab.run("down");
     assert_eq!(lab.remains(), Vec::<String>::new());
+    held.wait_until_gone();
     lab.run("down");
 }
 
@@ -206,5 +215,8 @@ fn a_second_lab_of_the_same_name_is_refused_and_others_are_not() {
     run(&["check"]);
     lab.assert_all_well("", 12);
     run(&["down"]);
-    lab.assert_all_well("", 12);
+    // Its end takes nothing of ours away: the agent still has its files.
+    lab.run("agent restart c1-n1");
+    lab.run("pod add c1-n1");
+    lab.assert_all_well("", 36);
 }

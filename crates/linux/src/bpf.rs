@@ -23,7 +23,7 @@ mod command {
 const NAME_LENGTH: usize = 16;
 
 /// What sort of thing to look for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Program,
     Map,

@@ -1,5 +1,7 @@
 //! Labs for tests: made by the built programs, taken down when dropped, one at a time since they measure time.
 
+#![allow(dead_code, reason = "each test program uses its part")]
+
 use serde_json::Value;
 use std::{
     env, fs,
@@ -11,6 +13,8 @@ use std::{
 };
 use tombolo_linux::{cgroup, netns::Netns};
 
+pub mod bare;
+pub mod held;
 pub mod traffic;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -125,6 +129,7 @@ impl Lab {
             PathBuf::from("/run/netns"),
             cgroup::root(),
             "/run/tombolo-lab".into(),
+            "/var/lib/tombolo".into(),
         ] {
             let Ok(entries) = fs::read_dir(&folder) else {
                 continue;

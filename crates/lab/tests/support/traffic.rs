@@ -43,11 +43,13 @@ pub fn flood(from: &Pod, to: &Pod, target: IpAddr, during: impl FnOnce()) -> Flo
         let reader = scope.spawn(|| read_stream(peer));
         let pinger = scope.spawn(|| ping(&raw, target, &ended));
         let counter = scope.spawn(|| count_replies(&raw, target.is_ipv4(), &ended, &counted));
-        wait_for_first(&counted);
-        during();
-        // What comes after matters as much.
-        thread::sleep(Duration::from_millis(500));
-        ended.store(true, Ordering::Relaxed);
+        {
+            let _end = End(&ended);
+            wait_for_first(&counted);
+            during();
+            // What comes after matters as much.
+            thread::sleep(Duration::from_millis(500));
+        }
         let sent = writer
             .join()
             .unwrap()
@@ -65,6 +67,15 @@ pub fn flood(from: &Pod, to: &Pod, target: IpAddr, during: impl FnOnce()) -> Flo
             streamed: read,
         }
     })
+}
+
+/// Ends the traffic, also when the test fails: the scope waits for the threads.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[derive(Default)]
