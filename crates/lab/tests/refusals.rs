@@ -10,7 +10,6 @@ use support::{
     bare::{Bare, Traces},
     program, wait_until,
 };
-use tombolo_linux::netlink::Netlink;
 
 const CLUSTER: &[&str] = &["--cluster-name", "cluster1", "--cluster-id", "1"];
 const NODE: &[&str] = &["--node-name", "n1", "--node-ip", "172.30.1.11"];
@@ -154,17 +153,31 @@ fn pins_must_lie_on_a_bpf_file_system() {
 #[test]
 fn a_start_that_the_kernel_refuses_half_way_is_undone() {
     let node = Bare::new();
-    let netlink = Netlink::open_in(&node.netns).unwrap();
-    // Another network's VXLAN device has the port.
-    netlink
-        .create_vxlan_external("other", 8472, [2, 0, 0, 0, 0, 1], 0)
-        .unwrap();
-    let before = node.traces();
     let all = options(&[RANGE]);
-    assert_refused(&node.refused(&[], &all), &["tombolo_vxlan"]);
-    assert_untouched(&node, &before);
-    let other = netlink.link("other").unwrap().unwrap().index;
-    netlink.delete_link(other).unwrap();
+    let clean = node.traces();
+    let ip = |words: &str| {
+        let words: Vec<&str> = ["ip", "link"].into_iter().chain(words.split(' ')).collect();
+        assert!(
+            node.command(&words).status().unwrap().success(),
+            "{words:?}"
+        );
+    };
+    // Another network's VXLAN device has the port: of our sort, or of another and in use.
+    let ours = "external udp6zerocsumtx udp6zerocsumrx nolearning";
+    for (kind, state) in [
+        (ours, "down"),
+        (ours, "up"),
+        ("external", "up"),
+        ("id 7", "up"),
+    ] {
+        ip(&format!("add other type vxlan {kind} dstport 8472"));
+        ip(&format!("set other {state}"));
+        let before = node.traces();
+        assert_refused(&node.refused(&[], &all), &["cannot", "link"]);
+        assert_untouched(&node, &before);
+        ip("del other");
+    }
+    assert_untouched(&node, &clean);
     drop(node.agent(&all));
 }
 
