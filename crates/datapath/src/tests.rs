@@ -2,6 +2,7 @@
 
 mod bench;
 mod conntrack;
+mod drops;
 mod ecn;
 mod errors;
 mod fragments;
@@ -17,3 +18,4 @@ mod restart;
 mod run;
 mod shapes;
 mod too_big;
+mod verifier;

@@ -82,6 +82,7 @@ fn related(
     way.place = target.place;
     way.index = target.index;
     way.source_port = flow.source_port;
+    scratch.is_read = 0;
     Ok(())
 }
 

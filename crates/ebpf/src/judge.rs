@@ -137,15 +137,25 @@ fn conclude(skb: *mut __sk_buff, seen_at: u32, way: &mut Way) -> u32 {
     }
     way.source_port = scratch.flow.source_port;
     event::allowed(&ctx, seen_at);
+    scratch.is_read = 0;
     0
+}
+
+/// Sees to it that an event does not tell of an earlier packet.
+#[inline(always)]
+pub fn forget_unless_read() {
+    let Some(scratch) = scratch() else { return };
+    if scratch.is_read == 0 {
+        begin(scratch);
+    }
+    scratch.is_read = 0;
 }
 
 /// Reads the packet for an event, without judging it.
 #[inline(always)]
 pub fn look_again(ctx: &TcContext) {
     let Some(scratch) = scratch() else { return };
-    scratch.identities = [0; 2];
-    scratch.endpoints = [0; 2];
+    begin(scratch);
     // SAFETY: a plain read of a context field.
     let ethertype = unsafe { (*ctx.skb.skb).protocol } as u16;
     let _ = packet::read(
@@ -157,14 +167,25 @@ pub fn look_again(ctx: &TcContext) {
     );
 }
 
+/// Forgets the packet before.
 #[inline(always)]
-fn read(ctx: &TcContext, arrival: &Arrival, scratch: &mut Scratch) -> Result<(), Drop> {
-    forward::count_slow(ctx);
+fn begin(scratch: &mut Scratch) {
     scratch.identities = [0; 2];
     scratch.endpoints = [0; 2];
     scratch.packet.source = Addr { words: [0; 2] };
     scratch.packet.destination = Addr { words: [0; 2] };
+    scratch.packet.source_port = 0;
+    scratch.packet.destination_port = 0;
+    scratch.packet.ethertype = 0;
     scratch.packet.protocol = 0;
+    scratch.is_read = 0;
+}
+
+#[inline(always)]
+fn read(ctx: &TcContext, arrival: &Arrival, scratch: &mut Scratch) -> Result<(), Drop> {
+    forward::count_slow(ctx);
+    begin(scratch);
+    scratch.is_read = 1;
     packet::read(
         ctx,
         arrival.ethertype,

@@ -95,6 +95,8 @@ fn refuse(skb: *mut __sk_buff, reason: u32, seen_at: u32) -> i32 {
     {
         // Found while sending, when nobody may have read the packet wholly.
         judge::look_again(&ctx);
+    } else {
+        judge::forget_unless_read();
     }
     event::dropped(&ctx, reason, seen_at);
     TC_ACT_SHOT as i32

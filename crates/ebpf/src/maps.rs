@@ -83,6 +83,8 @@ pub struct Scratch {
     pub mtu: u32,
     /// Which end of the key sent the packet.
     pub from: u32,
+    /// 1 while `packet` is of the packet that is being judged.
+    pub is_read: u32,
     /// Source and destination, as far as they are known; 0 where not.
     pub identities: [u32; 2],
     pub endpoints: [u16; 2],
