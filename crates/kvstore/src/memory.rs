@@ -55,6 +55,14 @@ impl Memory {
         use_it(&mut shared.mvcc, now)
     }
 
+    /// The same, with the time told.
+    pub fn at<T>(&self, now: Duration, use_it: impl FnOnce(&mut Mvcc, Duration) -> T) -> T {
+        let mut shared = self.lock();
+        shared.now = shared.now.max(now);
+        let now = shared.now;
+        use_it(&mut shared.mvcc, now)
+    }
+
     /// A panic within leaves no half-made revision that others could see, since it ends the process.
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)

@@ -95,7 +95,8 @@ impl Mvcc {
             watches: Watches::default(),
             // An empty etcd says 1 as well.
             revision: Revision(1),
-            compacted: Revision(0),
+            // Nothing yet; 0 can be compacted, as odd as that is, since it can in etcd.
+            compacted: Revision(-1),
             now: Duration::ZERO,
         }
     }
@@ -120,6 +121,7 @@ impl Mvcc {
     }
 
     pub fn query(&self, query: &Query) -> Result<Page> {
+        check::range(&query.keys)?;
         check_revision(query, self.compacted, self.revision)?;
         Ok(self.space.query(query, self.revision))
     }

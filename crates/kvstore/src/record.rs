@@ -249,7 +249,7 @@ pub struct Lease {
     pub ttl: Duration,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaseStatus {
     pub granted: Duration,
     pub remaining: Duration,

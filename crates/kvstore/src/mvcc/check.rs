@@ -53,7 +53,7 @@ fn nested(transaction: &Transaction, limits: &Limits, depth: usize) -> Result<()
     Ok(())
 }
 
-fn range(keys: &Keys) -> Result<()> {
+pub fn range(keys: &Keys) -> Result<()> {
     match keys {
         Keys::One(key) | Keys::Between(key, _) if key.is_empty() => Err(Error::EmptyKey),
         _ => Ok(()),

@@ -208,17 +208,18 @@ fn is_within(record: &Record, within: &Within) -> bool {
         && holds(within.created_min, within.created_max, record.created)
 }
 
+/// What is equal stays in the order of keys, in both directions.
 fn sort(records: &mut [Record], order: Order) {
-    match order.by {
-        Field::Key => records.sort_by(|a, b| a.key.cmp(&b.key)),
-        Field::Version => records.sort_by_key(|record| record.version),
-        Field::Created => records.sort_by_key(|record| record.created),
-        Field::Modified => records.sort_by_key(|record| record.modified),
-        Field::Value => records.sort_by(|a, b| a.value.cmp(&b.value)),
-    }
-    if order.descending {
-        records.reverse();
-    }
+    records.sort_by(|a, b| {
+        let (a, b) = if order.descending { (b, a) } else { (a, b) };
+        match order.by {
+            Field::Key => a.key.cmp(&b.key),
+            Field::Version => a.version.cmp(&b.version),
+            Field::Created => a.created.cmp(&b.created),
+            Field::Modified => a.modified.cmp(&b.modified),
+            Field::Value => a.value.cmp(&b.value),
+        }
+    });
 }
 
 /// Whether a query's revision can be answered.

@@ -1,0 +1,101 @@
+//! A watch on an etcd, on a stream of its own.
+
+use futures_util::StreamExt as _;
+use hyper::http::uri::PathAndQuery;
+use tokio::time::timeout;
+use tonic::{Request, Streaming, metadata::MetadataValue};
+use tonic_prost::ProstCodec;
+
+use super::Etcd;
+use crate::{
+    error::{Error, Result},
+    mvcc::WatchSpec,
+    record::{Change, Revision},
+    store::Watch,
+    wire::{self, WatchVerb},
+};
+
+const OPERATION: &str = "watch";
+
+#[derive(Debug)]
+pub struct EtcdWatch {
+    etcd: Etcd,
+    responses: Streaming<wire::WatchResponse>,
+    /// Parts of a batch whose end has not come yet.
+    parts: Vec<Change>,
+}
+
+impl EtcdWatch {
+    pub(super) async fn begin(etcd: Etcd, spec: WatchSpec) -> Result<EtcdWatch> {
+        let _turn = etcd.inner.pace.turn().await;
+        let mut grpc = etcd.grpc().await?;
+        let create = wire::WatchRequest {
+            verb: Some(WatchVerb::Create(spec.into())),
+        };
+        // The stream stays open on our side: its end would end the watch.
+        let requests = futures_util::stream::iter([create]).chain(futures_util::stream::pending());
+        let mut request = Request::new(requests);
+        // A member that has lost the others ends the watch, instead of being silent for ever.
+        let leader = MetadataValue::from_static("true");
+        request.metadata_mut().insert("hasleader", leader);
+        let path = PathAndQuery::from_static("/etcdserverpb.Watch/Watch");
+        let codec = ProstCodec::<wire::WatchRequest, wire::WatchResponse>::default();
+        let after = etcd.inner.config.request_timeout;
+        let begun = async {
+            let responses = grpc.streaming(request, path, codec).await;
+            let responses = responses.map_err(|status| etcd.failure(OPERATION, &status))?;
+            let mut watch = EtcdWatch {
+                etcd: etcd.clone(),
+                responses: responses.into_inner(),
+                parts: Vec::new(),
+            };
+            let created = watch.response().await?;
+            watch.check(&created)?;
+            Ok(watch)
+        };
+        timeout(after, begun).await.unwrap_or(Err(Error::Timeout {
+            operation: OPERATION,
+            after,
+        }))
+    }
+
+    async fn response(&mut self) -> Result<wire::WatchResponse> {
+        let answer = self.responses.message().await;
+        let answer = answer.map_err(|status| self.etcd.failure(OPERATION, &status))?;
+        let response = answer.ok_or(Error::Answer {
+            operation: OPERATION,
+            message: "the stream has ended".to_owned(),
+            temporary: true,
+        })?;
+        self.etcd
+            .check_cluster(OPERATION, response.header.as_ref())?;
+        Ok(response)
+    }
+
+    fn check(&self, response: &wire::WatchResponse) -> Result<()> {
+        if response.compact_revision > 0 {
+            return Err(Error::Compacted {
+                oldest: Revision(response.compact_revision),
+            });
+        }
+        if response.canceled {
+            let status = tonic::Status::unknown(response.cancel_reason.clone());
+            return Err(self.etcd.failure(OPERATION, &status));
+        }
+        Ok(())
+    }
+}
+
+impl Watch for EtcdWatch {
+    async fn next(&mut self) -> Result<Vec<Change>> {
+        loop {
+            let response = self.response().await?;
+            self.check(&response)?;
+            let changes = response.events.into_iter().map(Change::from);
+            self.parts.extend(changes);
+            if !response.fragment && !self.parts.is_empty() {
+                return Ok(std::mem::take(&mut self.parts));
+            }
+        }
+    }
+}
