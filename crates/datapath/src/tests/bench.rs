@@ -1,7 +1,6 @@
 //! How long the kernel takes for one run of a program; printed, and bounded only against gross loss.
 
 use super::{node::*, packets::*, run::*, shapes::*};
-use crate::programs;
 use tombolo_model::net::RoutingMode;
 
 /// Slow machines are slow; what is slower than this has lost the flow table.

@@ -20,7 +20,7 @@ pub fn sum(bytes: &[u8]) -> u32 {
                 pair.get(1).copied().unwrap_or(0),
             ]))
         })
-        .fold(0, |sum, word| sum + word)
+        .sum()
 }
 
 pub fn fold(mut sum: u32) -> u16 {
@@ -176,8 +176,10 @@ fn v4_is_well_formed(packet: &[u8]) -> bool {
     {
         return false;
     }
-    let later = u16::from_be_bytes([packet[6], packet[7]]) & 0x1fff != 0;
-    later || transport_is_whole(packet[9], &packet[header..length])
+    let fragment = u16::from_be_bytes([packet[6], packet[7]]);
+    let is_later = fragment & 0x1fff != 0;
+    let is_whole = fragment & 0x3fff == 0;
+    is_later || transport_is_whole(packet[9], &packet[header..length], is_whole)
 }
 
 fn v6_is_well_formed(packet: &[u8]) -> bool {
@@ -185,16 +187,20 @@ fn v6_is_well_formed(packet: &[u8]) -> bool {
         return false;
     }
     let length = 40 + usize::from(u16::from_be_bytes([packet[4], packet[5]]));
-    if length > packet.len() {
+    let Some(packet) = packet.get(..length) else {
         return false;
-    }
-    let (mut next, mut offset) = (packet[6], 40);
+    };
+    let (mut next, mut offset, mut is_whole) = (packet[6], 40, true);
     while matches!(next, 0 | 43 | 44 | 51 | 60 | 135) {
         let Some(extension) = packet.get(offset..offset + 8) else {
             return false;
         };
-        if next == 44 && u16::from_be_bytes([extension[2], extension[3]]) & 0xfff8 != 0 {
-            return true;
+        if next == 44 {
+            let fragment = u16::from_be_bytes([extension[2], extension[3]]);
+            if fragment & 0xfff8 != 0 {
+                return true;
+            }
+            is_whole &= fragment & 1 == 0;
         }
         offset += match next {
             44 => 8,
@@ -206,13 +212,19 @@ fn v6_is_well_formed(packet: &[u8]) -> bool {
             return false;
         }
     }
-    transport_is_whole(next, &packet[offset..length])
+    transport_is_whole(next, &packet[offset..], is_whole)
 }
 
-fn transport_is_whole(protocol: u8, bytes: &[u8]) -> bool {
+fn transport_is_whole(protocol: u8, bytes: &[u8], is_whole: bool) -> bool {
     match protocol {
         TCP => bytes.len() >= 20 && (20..=bytes.len()).contains(&(usize::from(bytes[12] >> 4) * 4)),
-        UDP | ICMP | ICMPV6 => bytes.len() >= 8,
+        UDP => {
+            let said = bytes
+                .get(4..6)
+                .map(|said| u16::from_be_bytes([said[0], said[1]]));
+            bytes.len() >= 8 && (!is_whole || said.map(usize::from) == Some(bytes.len()))
+        }
+        ICMP | ICMPV6 => bytes.len() >= 8,
         132 => bytes.len() >= 12,
         _ => true,
     }

@@ -37,7 +37,7 @@ pub struct Outcome {
 }
 
 /// What the kernel knows of a packet beside its bytes, and how often it goes through.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Beside {
     pub mark: u32,
     /// Not 0 for a large packet that is cut later.
