@@ -3,6 +3,7 @@
 //! Imports no crate of ours; it drives cargo and the built binaries from outside.
 
 mod bench;
+mod chroot;
 mod ci;
 mod lab;
 mod process;
@@ -49,6 +50,9 @@ fn main() -> ExitCode {
 }
 
 fn run(verb: Verb) -> anyhow::Result<()> {
+    if matches!(verb, Verb::Lab(_) | Verb::Test(_) | Verb::Bench(_)) {
+        chroot::leave()?;
+    }
     match verb {
         Verb::Setup => setup::run(setup::Extent::Everything),
         Verb::Lab(options) => lab::run(&options),
