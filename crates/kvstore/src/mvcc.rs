@@ -148,7 +148,7 @@ impl Mvcc {
         let mut pending = Pending::new(self.revision);
         let answer = self.apply(operation, &path, &mut pending);
         self.commit(pending);
-        Ok(self.at_revision(answer))
+        Ok(answer)
     }
 
     pub fn transact(
@@ -168,10 +168,7 @@ impl Mvcc {
         let mut pending = Pending::new(self.revision);
         let answer = self.apply_transaction(transaction, &path, &mut pending);
         self.commit(pending);
-        match self.at_revision(Answer::Transaction(answer)) {
-            Answer::Transaction(answer) => Ok(answer),
-            other => unreachable!("a transaction was answered by {other:?}"),
-        }
+        Ok(answer)
     }
 
     /// Makes one revision of what a request has written.
@@ -189,11 +186,6 @@ impl Mvcc {
         let step = self.limits.history_age_max / AGE_STEPS;
         self.journal.mark(self.now, self.revision, step);
         self.shrink();
-    }
-
-    fn at_revision(&self, mut answer: Answer) -> Answer {
-        set_revision(&mut answer, self.revision);
-        answer
     }
 
     /// Forgets what was superseded before `revision`; watches that have not read it end.
@@ -361,19 +353,5 @@ impl Mvcc {
 
     fn live(&self, key: &[u8]) -> Option<&Arc<Record>> {
         self.space.get(key)
-    }
-}
-
-fn set_revision(answer: &mut Answer, revision: Revision) {
-    match answer {
-        Answer::Query(page) => page.revision = revision,
-        Answer::Put(put) => put.revision = revision,
-        Answer::Delete(delete) => delete.revision = revision,
-        Answer::Transaction(transaction) => {
-            transaction.revision = revision;
-            for answer in &mut transaction.answers {
-                set_revision(answer, revision);
-            }
-        }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     mvcc::WatchSpec,
     record::{Change, Revision},
     store::Watch,
-    wire::{self, WatchVerb},
+    wire::{self, WatchVerb, status::DENIED},
 };
 
 const OPERATION: &str = "watch";
@@ -77,6 +77,9 @@ impl EtcdWatch {
             return Err(Error::Compacted {
                 oldest: Revision(response.compact_revision),
             });
+        }
+        if response.canceled && response.cancel_reason.ends_with(DENIED) {
+            return Err(Error::Denied);
         }
         if response.canceled {
             let status = tonic::Status::unknown(response.cancel_reason.clone());

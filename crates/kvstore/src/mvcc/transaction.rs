@@ -23,7 +23,9 @@ pub struct Path {
 /// What a request has written so far.
 #[derive(Debug)]
 pub struct Pending {
+    /// What it becomes if anything is written.
     pub revision: Revision,
+    present: Revision,
     pub done: Vec<Done>,
 }
 
@@ -37,7 +39,17 @@ impl Pending {
     pub fn new(present: Revision) -> Pending {
         Pending {
             revision: present.next(),
+            present,
             done: Vec::new(),
+        }
+    }
+
+    /// The store's revision as it is by now.
+    fn reached(&self) -> Revision {
+        if self.done.is_empty() {
+            self.present
+        } else {
+            self.revision
         }
     }
 }
@@ -153,7 +165,7 @@ impl Mvcc {
             answers.push(self.apply(operation, path.unwrap_or(&Path::default()), pending));
         }
         TransactionAnswer {
-            revision: pending.revision,
+            revision: pending.reached(),
             succeeded: path.holds,
             answers,
         }
@@ -176,7 +188,7 @@ impl Mvcc {
     }
 
     fn apply_query(&self, query: &Query, pending: &Pending) -> crate::record::Page {
-        self.space.query(query, pending.revision)
+        self.space.query(query, pending.reached())
     }
 
     fn apply_put(&mut self, put: Put, pending: &mut Pending) -> PutAnswer {
@@ -220,9 +232,8 @@ impl Mvcc {
     fn apply_delete(&mut self, delete: &Delete, pending: &mut Pending) -> DeleteAnswer {
         let doomed: Vec<Arc<Record>> = self.space.live(&delete.keys).cloned().collect();
         let mut answer = DeleteAnswer {
-            revision: pending.revision,
             deleted: doomed.len(),
-            previous: Vec::new(),
+            ..DeleteAnswer::default()
         };
         for record in doomed {
             self.delete_key(record.key.clone(), pending);
@@ -230,6 +241,7 @@ impl Mvcc {
                 answer.previous.push(Record::clone(&record));
             }
         }
+        answer.revision = pending.reached();
         answer
     }
 

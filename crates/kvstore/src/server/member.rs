@@ -4,6 +4,7 @@ use super::Service;
 use crate::{
     access::Need,
     error::{Error, Result},
+    record::Revision,
     wire::{self, HeaderOnly},
 };
 
@@ -20,7 +21,8 @@ impl Service {
     ) -> Result<wire::MemberListResponse> {
         let scheme = if self.secure { "https" } else { "http" };
         Ok(wire::MemberListResponse {
-            header: self.present_header(),
+            // etcd tells no revision here.
+            header: self.header(Revision::default()),
             members: vec![wire::Member {
                 id: self.member_id,
                 name: self.name.clone(),

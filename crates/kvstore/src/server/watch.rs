@@ -135,11 +135,11 @@ impl Session {
             quiet: true,
         };
         match self.begin(number, spec) {
-            Ok(()) => {
+            Ok(revision) => {
                 self.watches.insert(number, watching);
                 let response = WatchResponse {
                     created: true,
-                    ..self.present_response(number)
+                    ..self.response(number, revision)
                 };
                 self.outbox.push_back(response);
             }
@@ -155,15 +155,18 @@ impl Session {
         }
     }
 
-    fn begin(&self, number: i64, spec: WatchSpec) -> Result<(), String> {
+    /// Returns the revision after which the watch sees everything.
+    fn begin(&self, number: i64, spec: WatchSpec) -> Result<Revision, String> {
         if self.watches.contains_key(&number) {
             return Err("mvcc: duplicate watch ID provided on the WatchStream".to_owned());
         }
-        self.require(&spec.keys).map_err(|_| DENIED.to_owned())?;
-        let (memory, watcher) = (&self.service.memory, self.watcher);
-        memory
-            .with(|mvcc, _| mvcc.add_watch(watcher, number, spec))
-            .map_err(|error| status::from_error(&error).message().to_owned())
+        self.require(&spec.keys)
+            .map_err(|_| format!("rpc error: code = PermissionDenied desc = {DENIED}"))?;
+        let begun = self.service.memory.with(|mvcc, _| {
+            mvcc.add_watch(self.watcher, number, spec)?;
+            Ok(mvcc.revision())
+        });
+        begun.map_err(|error| status::from_error(&error).message().to_owned())
     }
 
     fn require(&self, keys: &Keys) -> Result<()> {

@@ -1,6 +1,7 @@
 //! All stores behave alike: the one in memory, the same over the wire, and a real etcd.
 
 mod certificates;
+mod etcdctl;
 mod follow;
 mod real;
 mod suite;

@@ -148,17 +148,12 @@ fn kind<T>(result: Result<T, Error>) -> Result<T, String> {
     })
 }
 
-/// The revision in the answers of a transaction's parts is of no use to anyone, and not always the same in etcd.
+/// etcd has no revision in the answers of transactions within others.
 fn without_inner_revisions(answers: &mut [Answer]) {
     for answer in answers {
-        match answer {
-            Answer::Query(page) => page.revision = Revision(0),
-            Answer::Put(put) => put.revision = Revision(0),
-            Answer::Delete(delete) => delete.revision = Revision(0),
-            Answer::Transaction(inner) => {
-                inner.revision = Revision(0);
-                without_inner_revisions(&mut inner.answers);
-            }
+        if let Answer::Transaction(inner) = answer {
+            inner.revision = Revision(0);
+            without_inner_revisions(&mut inner.answers);
         }
     }
 }
