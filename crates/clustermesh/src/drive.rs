@@ -1,0 +1,218 @@
+//! Readers and writers meet stores here: asks what they want asked, tells them the answers and the time.
+//!
+//! Decides nothing. Whoever runs these futures has the tasks; dropping one ends its connections.
+
+use std::{
+    future::Future,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
+use tombolo_kvstore::{Change, Page, PageEnd, Result, Store, Watch, WatchSpec};
+
+use crate::{
+    Answer, Ask, Ids, Request, Ticket,
+    reader::{Reader, Told},
+};
+
+/// Opens connections to a peer's store, each by what its file and certificates say at that moment.
+pub trait Connect: Send + Sync {
+    type Store: Store;
+
+    fn connect(&self) -> impl Future<Output = Result<Self::Store>> + Send;
+}
+
+/// Who reads a peer. The time is since a start that is the same for all calls.
+pub trait Reading: Send {
+    type Told: Send;
+
+    fn poll_request(&mut self) -> Option<Request>;
+    fn poll_told(&mut self) -> Option<Vec<Self::Told>>;
+    /// False when nobody waits for this answer, nor for more of its kind.
+    fn handle(&mut self, ticket: Ticket, answer: Answer, now: Duration, ids: &mut Ids) -> bool;
+    fn poll_timeout(&self) -> Duration;
+    fn handle_timeout(&mut self, now: Duration);
+    /// Connects anew at once.
+    fn restart(&mut self, now: Duration);
+    fn remove(&mut self, now: Duration, ids: &mut Ids);
+}
+
+/// What readers of one process have in common.
+#[derive(Debug)]
+pub struct Shared {
+    pub ids: Mutex<Ids>,
+    pub start: Instant,
+}
+
+/// How a reader shall go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    Read,
+    /// Connect anew: the peer's file has changed.
+    Anew,
+    /// Void all that was told, and end.
+    Remove,
+}
+
+/// Reads until the peer is to be removed, or nobody listens.
+pub async fn read<R: Reading, C: Connect>(
+    reader: &Mutex<R>,
+    shared: &Shared,
+    connect: &C,
+    mut wish: watch::Receiver<Wish>,
+    out: mpsc::Sender<Vec<R::Told>>,
+) {
+    let mut flights: FuturesUnordered<BoxFuture<'_, Landed<C::Store>>> = FuturesUnordered::new();
+    let mut store = None;
+    loop {
+        let (requests, told, timeout) = {
+            let mut reader = lock(reader);
+            let requests: Vec<_> = std::iter::from_fn(|| reader.poll_request()).collect();
+            let told: Vec<_> = std::iter::from_fn(|| reader.poll_told())
+                .flatten()
+                .collect();
+            (requests, told, reader.poll_timeout())
+        };
+        for Request { ticket, ask } in requests {
+            match ask {
+                Ask::Connect => flights.push(Box::pin(async move {
+                    Landed::Connected(ticket, connect.connect().await)
+                })),
+                Ask::Close => {
+                    flights.clear();
+                    store = None;
+                }
+                ask => flights.extend(store.clone().map(|store| fly(store, ticket, ask))),
+            }
+        }
+        // The channel is short: who is slow to listen slows the reading, not the growth of memory.
+        if !told.is_empty() && out.send(told).await.is_err() {
+            return;
+        }
+        // All arms are safe to cancel: what flies goes on flying.
+        tokio::select! {
+            biased;
+            changed = wish.changed() => {
+                let now = shared.start.elapsed();
+                if changed.is_err() {
+                    return;
+                }
+                let wished = *wish.borrow_and_update();
+                match wished {
+                    Wish::Read => {}
+                    Wish::Anew => lock(reader).restart(now),
+                    Wish::Remove => {
+                        let told = {
+                            let mut reader = lock(reader);
+                            reader.remove(now, &mut lock(&shared.ids));
+                            std::iter::from_fn(|| reader.poll_told()).flatten().collect()
+                        };
+                        // Nobody to tell is nobody to mislead.
+                        let _ = out.send(told).await;
+                        return;
+                    }
+                }
+            }
+            Some(landed) = flights.next(), if !flights.is_empty() => {
+                let (ticket, answer, watch) = unpack(landed, &mut store);
+                let now = shared.start.elapsed();
+                let wanted = lock(reader).handle(ticket, answer, now, &mut lock(&shared.ids));
+                if let (Some(watch), true) = (watch, wanted) {
+                    flights.push(Box::pin(follow(watch, ticket)));
+                }
+            }
+            () = sleep_until(shared.start + timeout) => {
+                lock(reader).handle_timeout(shared.start.elapsed());
+            }
+        }
+    }
+}
+
+enum Landed<S: Store> {
+    Connected(Ticket, Result<S>),
+    Page(Ticket, Result<(Page, Option<PageEnd>)>),
+    Watching(Ticket, Result<S::Watch>),
+    Changes(Ticket, S::Watch, Result<Vec<Change>>),
+}
+
+fn fly<'a, S: Store>(store: S, ticket: Ticket, ask: Ask) -> BoxFuture<'a, Landed<S>> {
+    Box::pin(async move {
+        match ask {
+            Ask::Watch { keys, since } => {
+                let spec = WatchSpec::new(keys, Some(since));
+                Landed::Watching(ticket, store.watch(spec).await)
+            }
+            Ask::Page { keys, from } => Landed::Page(ticket, store.page(keys, from).await),
+            Ask::Connect | Ask::Close => unreachable!("{ask:?} needs no store"),
+        }
+    })
+}
+
+/// The answer, and the watch that goes on.
+fn unpack<S: Store>(
+    landed: Landed<S>,
+    store: &mut Option<S>,
+) -> (Ticket, Answer, Option<S::Watch>) {
+    match landed {
+        Landed::Connected(ticket, Ok(connected)) => {
+            *store = Some(connected);
+            (ticket, Answer::Connected, None)
+        }
+        Landed::Page(ticket, Ok((page, next))) => (ticket, Answer::Page(page, next), None),
+        Landed::Watching(ticket, Ok(watch)) => (ticket, Answer::Watching, Some(watch)),
+        Landed::Changes(ticket, watch, Ok(changes)) => {
+            (ticket, Answer::Changes(changes), Some(watch))
+        }
+        Landed::Connected(ticket, Err(error))
+        | Landed::Page(ticket, Err(error))
+        | Landed::Watching(ticket, Err(error))
+        | Landed::Changes(ticket, _, Err(error)) => (ticket, Answer::Failed(error), None),
+    }
+}
+
+async fn follow<S: Store<Watch = W>, W: Watch>(mut watch: W, ticket: Ticket) -> Landed<S> {
+    let changes = watch.next().await;
+    Landed::Changes(ticket, watch, changes)
+}
+
+impl Reading for Reader {
+    type Told = Told;
+
+    fn poll_request(&mut self) -> Option<Request> {
+        Reader::poll_request(self)
+    }
+
+    fn poll_told(&mut self) -> Option<Vec<Told>> {
+        Reader::poll_told(self).map(|told| vec![told])
+    }
+
+    fn handle(&mut self, ticket: Ticket, answer: Answer, now: Duration, ids: &mut Ids) -> bool {
+        Reader::handle(self, ticket, answer, now, ids)
+    }
+
+    fn poll_timeout(&self) -> Duration {
+        Reader::poll_timeout(self)
+    }
+
+    fn handle_timeout(&mut self, now: Duration) {
+        Reader::handle_timeout(self, now);
+    }
+
+    fn restart(&mut self, now: Duration) {
+        Reader::restart(self, now);
+    }
+
+    fn remove(&mut self, now: Duration, ids: &mut Ids) {
+        Reader::remove(self, now, ids);
+    }
+}
+
+/// What is behind these locks is a value: a panic within ends the process, and leaves nothing half done to see.
+pub(crate) fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,300 @@
+//! The life of one peer's connection: its config, its number, its canaries, its records, and what ends it.
+//!
+//! ```text
+//! Waiting ──► Connecting ──► Session: heartbeat and config ──► canaries ──► records ──► ready
+//!    ▲             │            │ silent, refused, config changed, any failure
+//!    └─────────────┴────────────┘ a pause, longer each time until it was ready once
+//! ```
+//! What was told stays told when a connection ends: nothing is deleted because a peer is unreachable. It speaks of keys
+//! and values as they lie in the peer's store; what they mean is for those who use it.
+
+mod session;
+mod status;
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+use tombolo_kvstore::Error;
+use tombolo_model::{
+    event::Event,
+    id::ClusterId,
+    record::{ClusterConfig, Peer, PeerRefused, RecordError, Resource, Tree},
+};
+
+use crate::{Answer, Ask, Ids, Random, Request, Ticket, backoff::Backoff, follow::Outbox};
+use session::Session;
+pub use status::{Kind, Phase, Status};
+
+/// A peer whose heartbeat was not seen for so long is taken for dead.
+pub const HEARTBEAT_MAX: Duration = Duration::from_secs(120);
+/// How long to wait for a peer's config before it is said to be missing.
+pub const CONFIG_MAX: Duration = Duration::from_secs(180);
+const CONNECT_MAX: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Whom to read, and as whom.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The peer's name.
+    pub cluster: String,
+    pub own: ClusterId,
+    /// 255 or 511.
+    pub clusters_max: u16,
+    /// The kinds of records to read, so far as the peer writes them.
+    pub resources: Vec<Resource>,
+}
+
+/// What a reader has learnt, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// The peer is believed; what follows is of it.
+    Peer {
+        peer: Peer,
+        tree: Tree,
+        config: Bytes,
+    },
+    /// Keys and values as they are in the peer's store.
+    Records(Resource, Vec<Event<Bytes, Bytes>>),
+    /// All that was told of this peer is void.
+    Gone(Peer),
+}
+
+/// Why a peer is not read.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    #[error(transparent)]
+    Store(#[from] Error),
+    #[error("no connection within {} s: is the address in its file right, and may it be reached from here?", CONNECT_MAX.as_secs())]
+    Connect,
+    #[error("no answer within {} s, connecting anew", crate::follow::ANSWER_MAX.as_secs())]
+    Silent,
+    #[error("no heartbeat for {} s: is what exports this cluster alive?", HEARTBEAT_MAX.as_secs())]
+    NoHeartbeat,
+    #[error(
+        "there is no cilium/cluster-config/{cluster} in its store: does the cluster run under the name that its file has here?"
+    )]
+    NoConfig { cluster: String },
+    #[error("its config can't be read: {0}")]
+    Config(#[source] RecordError),
+    #[error("its config has changed, connecting anew")]
+    ConfigChanged,
+    #[error("its config has gone from its store, where it may come back")]
+    ConfigGone,
+    #[error(transparent)]
+    Refused(#[from] PeerRefused),
+    #[error(
+        "its cluster's number {id} is that of `{holder}` too; every cluster of a mesh needs another one"
+    )]
+    DuplicateId { id: ClusterId, holder: String },
+}
+
+#[derive(Debug)]
+pub struct Reader {
+    options: Options,
+    random: Random,
+    backoff: Backoff,
+    outbox: Outbox,
+    told: VecDeque<Told>,
+    life: Life,
+    peer: Option<Peer>,
+    trouble: Option<String>,
+    failures: u64,
+    /// When all that the peer has was last known to be so.
+    fresh: Option<Duration>,
+}
+
+#[derive(Debug)]
+enum Life {
+    Waiting { until: Duration },
+    Connecting { ticket: Ticket, until: Duration },
+    Session(Box<Session>),
+}
+
+impl Reader {
+    pub fn new(options: Options, random: Random, now: Duration) -> Reader {
+        Reader {
+            options,
+            random,
+            backoff: Backoff::new(PAUSE, PAUSE_MAX),
+            outbox: Outbox::default(),
+            told: VecDeque::new(),
+            life: Life::Waiting { until: now },
+            peer: None,
+            trouble: None,
+            failures: 0,
+            fresh: None,
+        }
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The peer that was believed last, whose records are known.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref()
+    }
+
+    pub fn poll_request(&mut self) -> Option<Request> {
+        self.outbox.requests.pop_front()
+    }
+
+    pub fn poll_told(&mut self) -> Option<Told> {
+        self.told.pop_front()
+    }
+
+    /// False when nobody waits for this answer, nor for more of its kind.
+    pub fn handle(&mut self, ticket: Ticket, answer: Answer, now: Duration, ids: &mut Ids) -> bool {
+        let ended = match &mut self.life {
+            Life::Connecting { ticket: asked, .. } if *asked == ticket => match answer {
+                Answer::Failed(error) => Err(error.into()),
+                _ => {
+                    let session = Session::start(&self.options.cluster, now, &mut self.outbox);
+                    self.life = Life::Session(Box::new(session));
+                    Ok(())
+                }
+            },
+            Life::Session(session) if session.awaits(ticket) => {
+                self.advance(ticket, answer, now, ids)
+            }
+            _ => return false,
+        };
+        if let Err(trouble) = ended {
+            self.fail(trouble, now);
+        }
+        true
+    }
+
+    pub fn poll_timeout(&self) -> Duration {
+        match &self.life {
+            Life::Waiting { until } | Life::Connecting { until, .. } => *until,
+            Life::Session(session) => session.poll_timeout(),
+        }
+    }
+
+    pub fn handle_timeout(&mut self, now: Duration) {
+        match &mut self.life {
+            Life::Waiting { until } if *until <= now => {
+                let ticket = self.outbox.ask(Ask::Connect);
+                let until = now + CONNECT_MAX;
+                self.life = Life::Connecting { ticket, until };
+            }
+            Life::Connecting { until, .. } if *until <= now => self.fail(Trouble::Connect, now),
+            Life::Session(session) => {
+                let ended = session.handle_timeout(&self.options.cluster, now, &mut self.outbox);
+                if let Err(trouble) = ended {
+                    self.fail(trouble, now);
+                }
+            }
+            Life::Waiting { .. } | Life::Connecting { .. } => {}
+        }
+    }
+
+    /// Connects anew at once: the way to the peer has changed.
+    pub fn restart(&mut self, now: Duration) {
+        self.close();
+        self.backoff.reset();
+        self.life = Life::Waiting { until: now };
+    }
+
+    /// The peer has been taken out of the mesh: all that was told of it becomes void, its number is free.
+    pub fn remove(&mut self, now: Duration, ids: &mut Ids) {
+        self.restart(now);
+        self.forget_peer(ids);
+    }
+
+    fn advance(
+        &mut self,
+        ticket: Ticket,
+        answer: Answer,
+        now: Duration,
+        ids: &mut Ids,
+    ) -> Result<(), Trouble> {
+        let Life::Session(session) = &mut self.life else {
+            return Ok(());
+        };
+        let (random, outbox) = (&mut self.random, &mut self.outbox);
+        let learnt = session.handle(ticket, answer, now, random, outbox)?;
+        if session.is_ready() {
+            self.backoff.reset();
+            self.trouble = None;
+            self.fresh = Some(now);
+        }
+        match learnt {
+            session::Learnt::Nothing => {}
+            session::Learnt::Records(resource, events) => {
+                let told = Told::Records(resource, events);
+                self.told.push_back(told);
+            }
+            session::Learnt::Config(value) => self.believe(value, now, ids)?,
+        }
+        Ok(())
+    }
+
+    fn believe(&mut self, value: Bytes, now: Duration, ids: &mut Ids) -> Result<(), Trouble> {
+        let config = ClusterConfig::decode(&value).map_err(Trouble::Config)?;
+        let id = config.check(self.options.own, self.options.clusters_max)?;
+        let mode = config.capabilities.export_mode()?;
+        if self.peer.as_ref().is_some_and(|peer| peer.id != id) {
+            // Before the new number is asked for: two peers that exchange theirs would wait for each other for ever.
+            self.forget_peer(ids);
+        }
+        ids.reserve(id, &self.options.cluster)
+            .map_err(|holder| Trouble::DuplicateId { id, holder })?;
+        let peer = Peer {
+            cluster: self.options.cluster.clone(),
+            id,
+            clusters_max: self.options.clusters_max,
+        };
+        let tree = if config.capabilities.cached {
+            Tree::Cache
+        } else {
+            Tree::State
+        };
+        self.peer = Some(peer.clone());
+        self.told.push_back(Told::Peer {
+            peer,
+            tree,
+            config: value,
+        });
+        let written = |resource: &Resource| session::writes(&config, mode, *resource);
+        let resources = self.options.resources.iter().copied().filter(written);
+        let scope = session::Scope {
+            cluster: self.options.cluster.clone(),
+            tree,
+            canaries: config.capabilities.synced_canaries,
+            resources: resources.collect(),
+        };
+        if let Life::Session(session) = &mut self.life {
+            session.read(scope, now, &mut self.outbox);
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, trouble: Trouble, now: Duration) {
+        self.close();
+        self.failures += 1;
+        self.trouble = Some(trouble.to_string());
+        let until = now + self.backoff.next(&mut self.random);
+        self.life = Life::Waiting { until };
+    }
+
+    fn close(&mut self) {
+        if let Life::Session(session) = &self.life
+            && session.is_ready()
+        {
+            self.fresh = Some(session.last_heard());
+        }
+        self.outbox.requests.clear();
+        self.outbox.ask(Ask::Close);
+    }
+
+    fn forget_peer(&mut self, ids: &mut Ids) {
+        if let Some(peer) = self.peer.take() {
+            ids.release(peer.id, &peer.cluster);
+            self.fresh = None;
+            self.told.push_back(Told::Gone(peer));
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Stores in memory behind links that tests cut, and a world that keeps what it is told.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::Instant,
+};
+use tombolo_kvstore::{
+    Change, Delete, DeleteAnswer, Error, Keys, Lease, LeaseId, LeaseStatus, Limits, Memory, Page,
+    Put, PutAnswer, Query, Result, Revision, Store, Transaction, TransactionAnswer, Watch,
+    WatchSpec,
+};
+use tombolo_model::{
+    event::Event,
+    id::ClusterId,
+    record::{
+        Address, AddressName, Capabilities, ClusterConfig, Key, Name, Node, NodeAddress, RecordKey,
+        Resource, Tree,
+    },
+};
+
+use crate::{
+    Ids, Random,
+    drive::{self, Connect, Shared, Wish, lock},
+    reader::Options,
+    remote::{Remote, Told},
+};
+
+/// A store's place: the store that is there now, and whether it can be reached. A change of either ends connections.
+#[derive(Clone)]
+pub(crate) struct Place(Arc<watch::Sender<(u64, Option<Memory>)>>);
+
+#[derive(Clone)]
+pub(crate) struct Link {
+    memory: Memory,
+    number: u64,
+    place: watch::Receiver<(u64, Option<Memory>)>,
+}
+
+pub(crate) fn memory(seed: u64) -> Memory {
+    Memory::new(Limits::default(), seed)
+}
+
+impl Place {
+    pub(crate) fn new(memory: Memory) -> Place {
+        Place(Arc::new(watch::Sender::new((0, Some(memory)))))
+    }
+
+    /// Ends all connections; new ones lead to this store, if there is one.
+    pub(crate) fn set(&self, memory: Option<Memory>) {
+        self.0.send_modify(|(number, place)| {
+            *number += 1;
+            *place = memory;
+        });
+    }
+}
+
+impl Connect for Place {
+    type Store = Link;
+
+    async fn connect(&self) -> Result<Link> {
+        let place = self.0.subscribe();
+        let (number, memory) = place.borrow().clone();
+        let memory = memory.ok_or_else(cut)?;
+        Ok(Link {
+            memory,
+            number,
+            place,
+        })
+    }
+}
+
+fn cut() -> Error {
+    Error::Connect {
+        endpoint: "https://peer".to_owned(),
+        problem: "cut".to_owned(),
+    }
+}
+
+impl Link {
+    fn store(&self) -> Result<&Memory> {
+        if self.place.borrow().0 == self.number {
+            Ok(&self.memory)
+        } else {
+            Err(cut())
+        }
+    }
+}
+
+impl Store for Link {
+    type Watch = LinkWatch;
+
+    async fn query(&self, query: Query) -> Result<Page> {
+        self.store()?.query(query).await
+    }
+
+    async fn put(&self, put: Put) -> Result<PutAnswer> {
+        self.store()?.put(put).await
+    }
+
+    async fn delete(&self, delete: Delete) -> Result<DeleteAnswer> {
+        self.store()?.delete(delete).await
+    }
+
+    async fn transact(&self, transaction: Transaction) -> Result<TransactionAnswer> {
+        self.store()?.transact(transaction).await
+    }
+
+    async fn compact(&self, revision: Revision) -> Result<()> {
+        self.store()?.compact(revision).await
+    }
+
+    async fn grant(&self, ttl: Duration) -> Result<Lease> {
+        self.store()?.grant(ttl).await
+    }
+
+    async fn renew(&self, lease: LeaseId) -> Result<Duration> {
+        self.store()?.renew(lease).await
+    }
+
+    async fn revoke(&self, lease: LeaseId) -> Result<()> {
+        self.store()?.revoke(lease).await
+    }
+
+    async fn lease(&self, lease: LeaseId) -> Result<LeaseStatus> {
+        self.store()?.lease(lease).await
+    }
+
+    async fn watch(&self, spec: WatchSpec) -> Result<LinkWatch> {
+        let watch = self.store()?.watch(spec).await?;
+        let link = self.clone();
+        Ok(LinkWatch { watch, link })
+    }
+
+    fn page_size(&self) -> usize {
+        3
+    }
+}
+
+pub(crate) struct LinkWatch {
+    watch: <Memory as Store>::Watch,
+    link: Link,
+}
+
+impl Watch for LinkWatch {
+    async fn next(&mut self) -> Result<Vec<Change>> {
+        self.link.store()?;
+        tokio::select! {
+            changes = self.watch.next() => changes,
+            _ = self.link.place.changed() => Err(cut()),
+        }
+    }
+}
+
+/// Writes what a test says, without leases.
+pub(crate) async fn put(memory: &Memory, key: impl ToString, value: impl AsRef<[u8]>) {
+    let put = Put::new(key.to_string(), value);
+    memory.put(put).await.expect("memory takes it");
+}
+
+pub(crate) async fn delete(memory: &Memory, key: impl ToString) {
+    let delete = Delete::new(Keys::one(key.to_string()));
+    memory.delete(delete).await.expect("memory takes it");
+}
+
+pub(crate) fn config(id: u32) -> ClusterConfig {
+    ClusterConfig {
+        id,
+        capabilities: Capabilities {
+            synced_canaries: true,
+            max_connected_clusters: 255,
+            ..Capabilities::default()
+        },
+        ..ClusterConfig::default()
+    }
+}
+
+pub(crate) fn config_key(cluster: &str) -> Key {
+    Key::ClusterConfig {
+        cluster: cluster.to_owned(),
+    }
+}
+
+pub(crate) fn canary(cluster: &str, resource: Resource) -> Key {
+    Key::Synced {
+        cluster: cluster.to_owned(),
+        tree: Tree::State,
+        resource,
+    }
+}
+
+pub(crate) fn address(cluster: u32, host: u8) -> (Key, Vec<u8>) {
+    let ip = format!("10.{cluster}.0.{host}")
+        .parse()
+        .expect("an address");
+    let name = AddressName { ip, length: None };
+    let address = Address {
+        name,
+        host: Some(format!("192.0.2.{cluster}").parse().expect("an address")),
+        identity: (cluster << 16) + 1000 + u32::from(host),
+        encryption_key: 0,
+        metadata: String::new(),
+        namespace: String::new(),
+        pod: String::new(),
+        service_account: String::new(),
+        ports: Vec::new(),
+    };
+    let key = RecordKey::new(Tree::State, "", Name::Address(name));
+    (Key::Record(key), address.encode())
+}
+
+pub(crate) fn node(cluster: &str, id: u32, name: &str, health: Option<&str>) -> (Key, Vec<u8>) {
+    let node = Node {
+        name: name.to_owned(),
+        cluster: cluster.to_owned(),
+        cluster_id: id,
+        addresses: vec![NodeAddress {
+            kind: NodeAddress::INTERNAL.to_owned(),
+            ip: Some(format!("192.0.2.{id}").parse().expect("an address")),
+        }],
+        health_v4: health.map(|ip| ip.parse().expect("an address")),
+        ..Node::default()
+    };
+    let key = RecordKey::new(Tree::State, cluster, Name::Node(name.to_owned()));
+    (Key::Record(key), node.encode())
+}
+
+pub(crate) fn options(cluster: &str) -> Options {
+    Options {
+        cluster: cluster.to_owned(),
+        own: ClusterId(1),
+        clusters_max: 255,
+        resources: vec![Resource::Nodes, Resource::Addresses],
+    }
+}
+
+/// Keeps sets as a world does: what a snapshot does not repeat is swept.
+#[derive(Debug)]
+pub(crate) struct View<K, V> {
+    generation: u64,
+    entries: BTreeMap<K, (u64, V)>,
+    pub(crate) deletions: usize,
+}
+
+impl<K: Ord, V> Default for View<K, V> {
+    fn default() -> Self {
+        View {
+            generation: 0,
+            entries: BTreeMap::new(),
+            deletions: 0,
+        }
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> View<K, V> {
+    pub(crate) fn take(&mut self, event: Event<K, V>) {
+        let before = self.entries.len();
+        match event {
+            Event::Restart => self.generation += 1,
+            Event::Upsert(key, value) => {
+                self.entries.insert(key, (self.generation, value));
+                return;
+            }
+            Event::Delete(key) => {
+                self.entries.remove(&key);
+            }
+            Event::Synced => {
+                let now = self.generation;
+                self.entries.retain(|_, (generation, _)| *generation == now);
+            }
+        }
+        self.deletions += before - self.entries.len();
+    }
+
+    pub(crate) fn now(&self) -> BTreeMap<K, V> {
+        let entries = self.entries.iter();
+        entries
+            .map(|(key, (_, value))| (key.clone(), value.clone()))
+            .collect()
+    }
+}
+
+/// A remote that reads a place, and all that it told.
+pub(crate) struct Reading {
+    pub(crate) remote: Arc<Mutex<Remote>>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) wish: watch::Sender<Wish>,
+    pub(crate) told: mpsc::Receiver<Vec<Told>>,
+    pub(crate) tasks: JoinSet<()>,
+}
+
+pub(crate) fn shared() -> Arc<Shared> {
+    Arc::new(Shared {
+        ids: Mutex::new(Ids::default()),
+        start: Instant::now(),
+    })
+}
+
+impl Reading {
+    pub(crate) fn start(options: Options, place: &Place, shared: &Arc<Shared>) -> Reading {
+        let now = shared.start.elapsed();
+        let remote = Remote::new(options, Random::new(7), now);
+        let remote = Arc::new(Mutex::new(remote));
+        let wish = watch::Sender::new(Wish::Read);
+        let (out, told) = mpsc::channel(4);
+        let mut tasks = JoinSet::new();
+        tasks.spawn({
+            let (remote, shared, place) = (remote.clone(), shared.clone(), place.clone());
+            let wish = wish.subscribe();
+            async move { drive::read(&*remote, &shared, &place, wish, out).await }
+        });
+        Reading {
+            remote,
+            shared: shared.clone(),
+            wish,
+            told,
+            tasks,
+        }
+    }
+
+    pub(crate) fn status(&self) -> crate::remote::Status {
+        lock(&self.remote).status(self.shared.start.elapsed())
+    }
+
+    /// All that is told before nothing happens for so long.
+    pub(crate) async fn all(&mut self, quiet: Duration) -> Vec<Told> {
+        let mut all = Vec::new();
+        while let Ok(Some(told)) = tokio::time::timeout(quiet, self.told.recv()).await {
+            all.extend(told);
+        }
+        all
+    }
+}
