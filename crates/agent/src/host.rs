@@ -3,6 +3,7 @@
 //! Changes nothing.
 
 use anyhow::{Result, bail};
+use ipnet::IpNet;
 use std::net::IpAddr;
 use tombolo_linux::{address::Address, link::Link, netlink::Netlink};
 use tombolo_model::net::RoutingMode;
@@ -13,6 +14,9 @@ mod tests;
 /// Outer Ethernet, IP, UDP and VXLAN around a packet.
 const OVERHEAD_IPV4: u32 = 50;
 const OVERHEAD_IPV6: u32 = 70;
+
+/// The device that the node's stack sends to pods by.
+const OWN_DEVICE: &str = "tombolo_host";
 
 /// A device that packets of other nodes come in by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +66,27 @@ fn choose(
             mtu: link.mtu,
         })
         .collect())
+}
+
+/// Refuses a range of pods that has addresses of the node's devices in it: the stack would look for pods behind those.
+pub fn check_ranges(netlink: &Netlink, ranges: &[IpNet]) -> Result<()> {
+    check_apart(&netlink.links()?, &netlink.addresses(None)?, ranges)
+}
+
+fn check_apart(links: &[Link], addresses: &[Address], ranges: &[IpNet]) -> Result<()> {
+    for held in addresses {
+        let link = links.iter().find(|link| link.index == held.ifindex);
+        // Our own device has the pods' gateway.
+        let name = link.map_or("?", |link| link.name.as_str());
+        let within = ranges.iter().find(|range| range.contains(&held.net.addr()));
+        if let Some(range) = within.filter(|_| name != OWN_DEVICE) {
+            bail!(
+                "the pod range {range} has the address {} of the device {name} in it: give --pod-range one of its own",
+                held.net.addr()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The largest packet that the network between the nodes carries.

@@ -43,7 +43,7 @@ impl Queue {
         stop: CancellationToken,
     ) -> Result<()> {
         loop {
-            for file in self.files()? {
+            for file in self.waiting()? {
                 if stop.is_cancelled() {
                     return Ok(());
                 }
@@ -56,9 +56,20 @@ impl Queue {
         }
     }
 
-    fn files(&self) -> Result<Vec<PathBuf>> {
-        let entries = fs::read_dir(&self.path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-        let entries = entries.with_context(|| format!("reading {}", self.path.display()))?;
+    /// The files there are. A folder that somebody removed is made again: the plugin needs it too.
+    fn waiting(&mut self) -> Result<Vec<PathBuf>> {
+        match self.files() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                tracing::warn!(folder = %self.path.display(), "the queue of deletions was removed, it is made again");
+                *self = Queue::open(&self.path)?;
+                Ok(Vec::new())
+            }
+            files => files.with_context(|| format!("reading {}", self.path.display())),
+        }
+    }
+
+    fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let entries: Vec<_> = fs::read_dir(&self.path)?.collect::<io::Result<_>>()?;
         let draft = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
         let mut files: Vec<PathBuf> = entries
             .into_iter()
@@ -96,3 +107,6 @@ fn read(file: &Path) -> io::Result<Attachment> {
     }
     Ok(serde_json::from_slice(&fs::read(file)?)?)
 }
+
+#[cfg(test)]
+mod tests;

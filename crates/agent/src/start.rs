@@ -60,6 +60,7 @@ impl Checked {
     fn new(options: &Options, netlink: &Netlink) -> Result<Checked> {
         let mut config = config(options);
         let uplinks = host::uplinks(netlink, &options.uplink, &options.node_ip)?;
+        host::check_ranges(netlink, &config.pod_ranges)?;
         let underlay_mtu = host::underlay_mtu(&uplinks, options.mtu);
         config.pod_mtu = host::pod_mtu(underlay_mtu, config.routing, config.underlay_is_ipv6());
         Ok(Checked {

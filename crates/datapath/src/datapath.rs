@@ -99,20 +99,19 @@ impl Datapath {
                 return Err(Error::NoDevice { name: name.clone() });
             }
         }
-        let folder = maps_folder(&config.pins);
-        for path in [&folder, &links_folder(&config.pins)] {
-            fs::create_dir_all(path).map_err(|source| match source.raw_os_error() {
-                Some(libc::EPERM) => Error::NotBpffs { path: path.clone() },
-                _ => Error::Folder {
-                    path: path.clone(),
-                    source,
-                },
-            })?;
-        }
-        if !mount::is_bpffs(&config.pins) {
+        // Asked of what is there, before anything is made.
+        let there = config.pins.ancestors().find(|path| path.exists());
+        if !there.is_some_and(mount::is_bpffs) {
             return Err(Error::NotBpffs {
                 path: config.pins.clone(),
             });
+        }
+        let folder = maps_folder(&config.pins);
+        for path in [&folder, &links_folder(&config.pins)] {
+            fs::create_dir_all(path).map_err(|source| Error::Folder {
+                path: path.clone(),
+                source,
+            })?;
         }
         let devices = host::prepare(&netlink, &config)?;
         let settings = programs::settings(&config, devices.vxlan);

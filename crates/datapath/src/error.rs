@@ -53,6 +53,14 @@ pub enum Error {
     Record { length: usize, max: usize },
     #[error("no device with index {ifindex}: the pod's interface is gone")]
     NoInterface { ifindex: u32 },
+    #[error(
+        "cannot open the device {device}: another VXLAN device has UDP port {port}; find it by `ip -d link show type vxlan` and delete it"
+    )]
+    VxlanPort {
+        device: &'static str,
+        port: u16,
+        source: tombolo_linux::Error,
+    },
     #[error(transparent)]
     Linux(#[from] tombolo_linux::Error),
     #[error("{operation}")]

@@ -36,7 +36,9 @@ pub fn prepare(netlink: &Netlink, config: &Config) -> Result<Devices, Error> {
     };
     let vxlan = match netlink.link(VXLAN)? {
         Some(link) => link.index,
-        None => netlink.create_vxlan_external(VXLAN, VXLAN_PORT, GATEWAY_MAC, 0)?,
+        None => netlink
+            .create_vxlan_external(VXLAN, VXLAN_PORT, GATEWAY_MAC, 0)
+            .map_err(vxlan_refused)?,
     };
     netlink.set_no_arp(host)?;
     for device in [HOST, NET, VXLAN] {
@@ -78,10 +80,27 @@ pub fn open(netlink: &Netlink, config: &Config) -> Result<Vec<String>, Error> {
     }
     for device in [HOST, NET, VXLAN] {
         if let Some(link) = netlink.link(device)? {
-            netlink.set_up(link.index)?;
+            let up = netlink.set_up(link.index);
+            if device == VXLAN {
+                up.map_err(vxlan_refused)?;
+            } else {
+                up?;
+            }
         }
     }
     Ok(lacks)
+}
+
+/// Another network's device may have the port.
+fn vxlan_refused(error: tombolo_linux::Error) -> Error {
+    match error.errno() {
+        Some(libc::EEXIST | libc::EADDRINUSE) => Error::VxlanPort {
+            device: VXLAN,
+            port: VXLAN_PORT,
+            source: error,
+        },
+        _ => error.into(),
+    }
 }
 
 /// What the stack must know of a device that packets of pods come in by.

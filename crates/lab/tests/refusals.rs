@@ -147,6 +147,9 @@ fn pins_must_lie_on_a_bpf_file_system() {
     let elsewhere = options(&[RANGE, &["--pins", pins]]);
     assert_refused(&node.refused(&[], &elsewhere), &[pins, "mount -t bpf"]);
     assert!(!node.path(pins).exists());
+    fs::create_dir(node.path(pins)).unwrap();
+    assert_refused(&node.refused(&[], &elsewhere), &[pins, "mount -t bpf"]);
+    fs::remove_dir(node.path(pins)).expect("nothing was put into the folder");
     assert_untouched(&node, &before);
 }
 
@@ -173,7 +176,10 @@ fn a_start_that_the_kernel_refuses_half_way_is_undone() {
         ip(&format!("add other type vxlan {kind} dstport 8472"));
         ip(&format!("set other {state}"));
         let before = node.traces();
-        assert_refused(&node.refused(&[], &all), &["cannot", "link"]);
+        assert_refused(
+            &node.refused(&[], &all),
+            &["tombolo_vxlan", "port 8472", "delete it"],
+        );
         assert_untouched(&node, &before);
         ip("del other");
     }

@@ -86,3 +86,20 @@ fn pods_get_what_the_wrapping_leaves() {
     assert_eq!(underlay_mtu(&uplinks, None), 8900);
     assert_eq!(underlay_mtu(&uplinks, Some(1400)), 1400);
 }
+
+#[test]
+fn a_pod_range_has_no_devices_address_in_it() {
+    let links = [link(2, "eth0", 1500), link(7, "tombolo_host", 1500)];
+    let addresses = [
+        address(2, "192.0.2.1/24"),
+        address(2, "10.1.1.77/24"),
+        address(7, "10.1.2.1/32"),
+    ];
+    let check = |range: &str| check_apart(&links, &addresses, &[range.parse().unwrap()]);
+    let refused = check("10.1.1.0/24").unwrap_err().to_string();
+    assert!(
+        refused.contains("10.1.1.77 of the device eth0"),
+        "{refused}"
+    );
+    check("10.1.2.0/24").expect("the gateway of its own pods");
+}
