@@ -23,6 +23,7 @@ pub mod sysctl;
 pub mod tap;
 #[cfg(test)]
 mod testing;
+pub mod udp;
 pub mod watch;
 
 pub use error::{Error, Result};
