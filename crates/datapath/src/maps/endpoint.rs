@@ -58,7 +58,9 @@ impl Endpoints {
                 .v6
                 .map_or(Addr::default(), |v6| to_addr(IpAddr::V6(v6))),
         };
-        self.put(id, entry)
+        self.put(id, entry)?;
+        // The kernel copies the entry piece by piece: what a program made of its halves holds until the counter rises once more.
+        self.touch(id)
     }
 
     pub fn unset(&mut self, id: EndpointId) -> Result<(), Error> {
