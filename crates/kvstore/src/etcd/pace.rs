@@ -10,6 +10,9 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+#[cfg(test)]
+mod tests;
+
 #[derive(Debug)]
 pub struct Pace {
     state: Mutex<State>,

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod etcdctl;
+mod faults;
 mod follow;
 mod real;
 mod suite;

@@ -74,12 +74,12 @@ impl Drop for Real {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
-/// `etcd` or `etcdctl`.
+/// From the user's cache. Only etcd's own programs are built, by Go, when they are not there.
 pub fn program(name: &str) -> PathBuf {
     let home = std::env::home_dir().expect("HOME says where programs are kept");
     let folder = home.join(".cache/tombolo/bin");
@@ -87,6 +87,11 @@ pub fn program(name: &str) -> PathBuf {
     if kept.is_file() {
         return kept;
     }
+    assert!(
+        name.starts_with("etcd"),
+        "put {name} into {}, then run this again",
+        folder.display()
+    );
     fs::create_dir_all(&folder).unwrap();
     // One test builds, the others wait.
     let lock = File::create(folder.join(".etcd.lock")).unwrap();
