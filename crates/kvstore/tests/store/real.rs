@@ -132,6 +132,7 @@ fn build(folder: &Path) {
         fs::write(path, text).unwrap();
     }
     let finished = place.join("bin");
+    fs::create_dir_all(&finished).unwrap();
     let flags = ["build", "-trimpath", "-ldflags=-s -w", "-o"];
     go(Command::new("go").args(["mod", "tidy"]), &place);
     go(

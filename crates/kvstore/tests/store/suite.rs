@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
 use tombolo_kvstore::{
-    Change, Delete, Error, Keys, Operation, Put, Query, Record, Revision, Store, Transaction,
-    Watch, WatchSpec,
+    Change, Compare, Delete, Error, Keys, Operand, Operation, Put, Query, Record, Relation,
+    Revision, Store, Transaction, Watch, WatchSpec,
 };
 
 use crate::follow;
@@ -22,6 +25,7 @@ pub async fn all(store: &impl Store) {
     watches_begin_in_the_past(store).await;
     watches_filter(store).await;
     a_transaction_is_one_batch(store).await;
+    clients_at_once_lose_nothing(store).await;
     large_values_pass(store).await;
     bad_requests_are_refused(store).await;
     follow::lists_then_changes(store).await;
@@ -264,6 +268,58 @@ async fn a_transaction_is_one_batch(store: &impl Store) {
     store.delete(deleted).await.unwrap();
     let batch = timeout(PATIENCE, watch.next()).await.unwrap().unwrap();
     assert_eq!(batch.len(), 100);
+}
+
+/// Several count one key up, each by comparing what it has read; a watch sees each step once and in order.
+async fn clients_at_once_lose_nothing(store: &impl Store) {
+    const CLIENTS: i64 = 8;
+    const STEPS: i64 = 20;
+    let key = "count/a";
+    let mut watch = store
+        .watch(WatchSpec::new(Keys::one(key), None))
+        .await
+        .unwrap();
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let store = store.clone();
+        clients.spawn(async move {
+            let mut done = 0;
+            let mut latest = Revision(0);
+            while done < STEPS {
+                let record = store.get(key.as_bytes()).await.unwrap().unwrap_or_default();
+                assert!(
+                    record.modified >= latest,
+                    "a client's reads go back in time"
+                );
+                latest = record.modified;
+                let next = (record.version + 1).to_string();
+                let swap = Transaction {
+                    compares: vec![Compare {
+                        keys: Keys::one(key),
+                        relation: Relation::Equal,
+                        to: Operand::Modified(record.modified),
+                    }],
+                    then: vec![Operation::Put(Put::new(key, next))],
+                    otherwise: Vec::new(),
+                };
+                let answer = store.transact(swap).await.unwrap();
+                if answer.succeeded {
+                    done += 1;
+                    latest = answer.revision;
+                }
+            }
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    let told = changes(&mut watch, usize::try_from(CLIENTS * STEPS).unwrap()).await;
+    for (number, change) in (1..).zip(&told) {
+        assert_eq!(change.record.version, number);
+        assert_eq!(change.record.value, number.to_string());
+    }
+    let record = store.get(key.as_bytes()).await.unwrap().unwrap();
+    assert_eq!(record.version, CLIENTS * STEPS);
 }
 
 async fn large_values_pass(store: &impl Store) {
