@@ -2,6 +2,8 @@
 //!
 //! Decides nothing. Whoever runs these futures has the tasks; dropping one ends its connections.
 
+mod write;
+
 use std::{
     future::Future,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -19,6 +21,8 @@ use crate::{
     Answer, Ask, Ids, Request, Ticket,
     reader::{Reader, Told},
 };
+
+pub use write::{Signals, Writing, copy, write};
 
 /// Opens connections to a peer's store, each by what its file and certificates say at that moment.
 pub trait Connect: Send + Sync {

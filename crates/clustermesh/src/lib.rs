@@ -6,12 +6,15 @@
 mod backoff;
 pub mod config;
 pub mod drive;
+pub mod export;
 mod follow;
 mod ids;
+pub mod kvstoremesh;
 mod random;
 pub mod reader;
 pub mod remote;
 mod request;
+pub mod writer;
 
 pub use ids::Ids;
 pub use random::Random;

@@ -27,7 +27,8 @@ use tombolo_model::{
 
 use crate::{
     Ids, Random,
-    drive::{self, Connect, Shared, Wish, lock},
+    drive::{self, Connect, Shared, Signals, Wish, Writing, lock},
+    export::Lock,
     reader::Options,
     remote::{Remote, Told},
 };
@@ -167,6 +168,87 @@ pub(crate) async fn put(memory: &Memory, key: impl ToString, value: impl AsRef<[
 pub(crate) async fn delete(memory: &Memory, key: impl ToString) {
     let delete = Delete::new(Keys::one(key.to_string()));
     memory.delete(delete).await.expect("memory takes it");
+}
+
+pub(crate) async fn contents(memory: &Memory, keys: Keys) -> BTreeMap<String, Vec<u8>> {
+    let page = memory
+        .query(Query::new(keys))
+        .await
+        .expect("memory answers");
+    let text = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
+    page.records
+        .iter()
+        .map(|record| (text(&record.key), record.value.to_vec()))
+        .collect()
+}
+
+/// Keys and values as a file of the wire format's examples has them, without moments that differ in each run.
+pub(crate) fn golden(text: &str) -> BTreeMap<String, Vec<u8>> {
+    let lines = text.lines().map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let text = |field: &str| line[field].as_str().expect("text").to_owned();
+        (text("key"), text("value").into_bytes())
+    });
+    lines.map(timeless).collect()
+}
+
+/// The same of what a store holds, but for locks.
+pub(crate) async fn written(memory: &Memory) -> BTreeMap<String, Vec<u8>> {
+    let all = contents(memory, Keys::prefix("cilium/")).await;
+    let all = all.into_iter().filter(|(key, _)| !key.ends_with("-lock"));
+    all.map(timeless).collect()
+}
+
+fn timeless((key, value): (String, Vec<u8>)) -> (String, Vec<u8>) {
+    let moment = key == "cilium/.heartbeat" || key.starts_with("cilium/synced/");
+    (key, if moment { Vec::new() } else { value })
+}
+
+/// Lets so many seconds pass, for tasks and stores.
+pub(crate) async fn pass(seconds: u64, shared: &Shared, stores: &[&Memory]) {
+    for _ in 0..seconds {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for store in stores {
+            store.handle_timeout(shared.start.elapsed());
+        }
+    }
+}
+
+/// A writer at work.
+pub(crate) struct Written<W> {
+    pub(crate) writer: Arc<Mutex<W>>,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) tasks: JoinSet<()>,
+}
+
+impl<W: Writing + 'static> Written<W> {
+    pub(crate) fn start(writer: W, place: &Place, shared: &Shared) -> Written<W> {
+        let (writer, signals) = (Arc::new(Mutex::new(writer)), Arc::new(Signals::default()));
+        let mut tasks = JoinSet::new();
+        tasks.spawn({
+            let (writer, signals) = (writer.clone(), signals.clone());
+            let (place, start) = (place.clone(), shared.start);
+            async move { drive::write(&*writer, start, &place, &signals).await }
+        });
+        Written {
+            writer,
+            signals,
+            tasks,
+        }
+    }
+
+    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut W) -> T) -> T {
+        let answer = change(&mut lock(&self.writer));
+        self.signals.work.notify_one();
+        answer
+    }
+}
+
+pub(crate) fn replica(name: &'static str) -> Lock {
+    Lock {
+        holder: name.into(),
+        epoch: 1_790_000_000,
+    }
 }
 
 pub(crate) fn config(id: u32) -> ClusterConfig {

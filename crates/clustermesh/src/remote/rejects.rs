@@ -86,6 +86,13 @@ impl Reject {
             text: format!("{}: {error}", plain(key)),
         }
     }
+
+    pub(crate) fn new(label: &'static str, key: &[u8], why: &str) -> Reject {
+        Reject {
+            label,
+            text: format!("{}: {why}", plain(&String::from_utf8_lossy(key))),
+        }
+    }
 }
 
 impl fmt::Display for Reject {

@@ -1,0 +1,259 @@
+//! Copies what peers have into our own store, byte for byte, so that the agents of a cluster read one store only.
+//!
+//! A peer that is taken out of the mesh is drained in steps, and can't come back amid them:
+//!
+//! ```text
+//! Copying ──► Leaving: its config goes ──► Grace: agents leave it ──► Draining: canaries, then records ──► gone
+//! ```
+//! A peer that was taken out while no copier ran is not looked for: its keys end with their leases.
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use tombolo_model::{
+    event::Event,
+    record::{Key, Resource, Tree, mirror_config},
+};
+
+use crate::{
+    Random,
+    drive::Writing,
+    export::Lock,
+    reader::Told,
+    remote::{Reject, Rejects},
+    writer::{self, Answer, Ask, Options, Writer},
+};
+
+/// How long agents have to leave a peer before its records go.
+pub const GRACE: Duration = Duration::from_secs(180);
+
+#[derive(Debug)]
+pub struct Kvstoremesh {
+    writer: Writer,
+    peers: BTreeMap<String, Copied>,
+}
+
+#[derive(Debug)]
+struct Copied {
+    step: Step,
+    /// Where the peer has its records.
+    tree: Tree,
+    rejects: BTreeMap<Resource, Rejects>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Copying,
+    Leaving,
+    Grace { until: Duration },
+    Draining,
+}
+
+impl Kvstoremesh {
+    pub fn new(lock: Lock, random: Random) -> Kvstoremesh {
+        let options = Options {
+            lock: Bytes::from_static(b"cilium/kvstoremesh-lock"),
+            holder: lock.holder,
+            heartbeat: Some(Key::Heartbeat.to_string().into()),
+            epoch: lock.epoch,
+        };
+        Kvstoremesh {
+            writer: Writer::new(options, random),
+            peers: BTreeMap::new(),
+        }
+    }
+
+    /// False while a former life of this peer is being drained: try again when it has gone.
+    pub fn add(&mut self, peer: &str) -> bool {
+        if let Some(copied) = self.peers.get(peer) {
+            return copied.step == Step::Copying;
+        }
+        for resource in Resource::ALL {
+            let canary = Key::Synced {
+                cluster: peer.to_owned(),
+                tree: Tree::Cache,
+                resource,
+            };
+            let prefix = resource.prefix(Tree::Cache, peer);
+            self.writer
+                .add_set(prefix.into(), Some(canary.to_string().into()));
+        }
+        self.writer.keep(config_key(peer));
+        let copied = Copied {
+            step: Step::Copying,
+            tree: Tree::State,
+            rejects: BTreeMap::new(),
+        };
+        self.peers.insert(peer.to_owned(), copied);
+        true
+    }
+
+    /// Begins to drain a peer that has been taken out of the mesh.
+    pub fn remove(&mut self, peer: &str) {
+        if let Some(copied) = self.peers.get_mut(peer)
+            && copied.step == Step::Copying
+        {
+            copied.step = Step::Leaving;
+            self.writer.delete(config_key(peer));
+        }
+    }
+
+    pub fn step(&self, peer: &str) -> Option<Step> {
+        self.peers.get(peer).map(|copied| copied.step)
+    }
+
+    pub fn rejects(&self, peer: &str) -> Option<&BTreeMap<Resource, Rejects>> {
+        self.peers.get(peer).map(|copied| &copied.rejects)
+    }
+
+    pub fn status(&self) -> writer::Status {
+        self.writer.status()
+    }
+
+    /// How much waits to be written; who tells much waits while this is large.
+    pub fn pending(&self) -> usize {
+        self.writer.pending()
+    }
+
+    /// What the reader of a peer has learnt.
+    pub fn take(&mut self, peer: &str, told: Told) {
+        let Some(copied) = self
+            .peers
+            .get_mut(peer)
+            .filter(|copied| copied.step == Step::Copying)
+        else {
+            return;
+        };
+        match told {
+            Told::Peer { tree, config, .. } => {
+                copied.tree = tree;
+                if let Ok(config) = mirror_config(&config) {
+                    self.writer.put(config_key(peer), config.into());
+                }
+            }
+            Told::Records(resource, events) => {
+                let tree = copied.tree;
+                let rejects = copied.rejects.entry(resource).or_default();
+                let place = Place {
+                    from: resource.prefix(tree, peer),
+                    to: resource.prefix(Tree::Cache, peer),
+                    resource,
+                };
+                let prefix = Bytes::copy_from_slice(place.to.as_bytes());
+                for event in events {
+                    if let Some(event) = place.copy(event, rejects) {
+                        self.writer.handle(&prefix, event);
+                    }
+                }
+            }
+            // It is listed anew under its other number, and what is not repeated is swept then.
+            Told::Gone(_) => {}
+        }
+    }
+
+    fn advance(&mut self, now: Duration) {
+        let Kvstoremesh { writer, peers } = self;
+        peers.retain(|peer, copied| {
+            let prefixes = Resource::ALL.map(|kind| Bytes::from(kind.prefix(Tree::Cache, peer)));
+            match copied.step {
+                Step::Copying => {}
+                Step::Leaving if writer.is_settled(&config_key(peer)) => {
+                    copied.step = Step::Grace { until: now + GRACE };
+                }
+                Step::Grace { until } if until <= now => {
+                    prefixes.iter().for_each(|prefix| writer.remove_set(prefix));
+                    copied.step = Step::Draining;
+                }
+                Step::Draining => return prefixes.iter().any(|prefix| writer.has_set(prefix)),
+                Step::Leaving | Step::Grace { .. } => {}
+            }
+            true
+        });
+    }
+}
+
+/// Where records of one kind lie in the peer's store and in ours.
+struct Place {
+    from: String,
+    to: String,
+    resource: Resource,
+}
+
+impl Place {
+    fn copy(
+        &self,
+        event: Event<Bytes, Bytes>,
+        rejects: &mut Rejects,
+    ) -> Option<Event<Bytes, Bytes>> {
+        match event {
+            Event::Restart => {
+                *rejects = Rejects::default();
+                Some(Event::Restart)
+            }
+            Event::Synced => Some(Event::Synced),
+            Event::Delete(key) => {
+                rejects.clear(&key);
+                self.key(&key).ok().map(Event::Delete)
+            }
+            Event::Upsert(key, value) => {
+                let ours = match self.key(&key) {
+                    Ok(ours) => ours,
+                    Err(reject) => {
+                        rejects.add(key, reject);
+                        return None;
+                    }
+                };
+                let max = self.resource.value_len_max();
+                if value.len() > max {
+                    let why = format!("its value has {} bytes, more than {max}", value.len());
+                    let reject = Reject::new("too-long", &key, &why);
+                    rejects.add(key, reject);
+                    return Some(Event::Delete(ours));
+                }
+                rejects.clear(&key);
+                Some(Event::Upsert(ours, value))
+            }
+        }
+    }
+
+    /// Keys that no agent could read are not copied.
+    fn key(&self, key: &[u8]) -> Result<Bytes, Reject> {
+        let text = String::from_utf8_lossy(key);
+        match text.parse::<Key>() {
+            Ok(Key::Record(_)) => {}
+            Ok(_) => return Err(Reject::outside(&text)),
+            Err(error) => return Err(Reject::key(&error)),
+        }
+        match text.strip_prefix(&self.from) {
+            Some(rest) => Ok(format!("{}{rest}", self.to).into()),
+            None => Err(Reject::outside(&text)),
+        }
+    }
+}
+
+impl Writing for Kvstoremesh {
+    fn poll_ask(&mut self, now: Duration) -> Option<Ask> {
+        self.advance(now);
+        self.writer.poll_ask(now)
+    }
+
+    fn answered(&mut self, answer: Answer, now: Duration) {
+        self.writer.answered(answer, now);
+    }
+
+    fn poll_timeout(&self) -> Option<Duration> {
+        let grace = self.peers.values().filter_map(|copied| match copied.step {
+            Step::Grace { until } => Some(until),
+            _ => None,
+        });
+        grace.chain(self.writer.poll_timeout()).min()
+    }
+}
+
+fn config_key(peer: &str) -> Bytes {
+    let cluster = peer.to_owned();
+    Key::ClusterConfig { cluster }.to_string().into()
+}

@@ -1,0 +1,132 @@
+use std::sync::{Arc, Mutex};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tombolo_kvstore::{Keys, Memory};
+use tombolo_model::record::Resource;
+
+use super::{Kvstoremesh, Step};
+use crate::{
+    Random,
+    drive::{self, Shared, Wish, lock},
+    reader::{Options, Reader},
+    testing::*,
+};
+
+const EXPORTED: &str = include_str!("../../../model/tests/golden/exported.jsonl");
+const MIRRORED: &str = include_str!("../../../model/tests/golden/mirrored.jsonl");
+
+/// Reads a peer's place for a copier.
+fn copy(
+    cluster: &'static str,
+    place: &Place,
+    mesh: &Written<Kvstoremesh>,
+    shared: &Arc<Shared>,
+) -> (watch::Sender<Wish>, JoinSet<()>) {
+    let mut options: Options = options(cluster);
+    options.own = tombolo_model::id::ClusterId(9);
+    options.resources = Resource::ALL.to_vec();
+    let reader = Reader::new(options, Random::new(5), shared.start.elapsed());
+    let (wish, wishes) = watch::channel(Wish::Read);
+    let (out, told) = mpsc::channel(4);
+    let mut tasks = JoinSet::new();
+    let (place, shared) = (place.clone(), shared.clone());
+    tasks.spawn(async move {
+        drive::read(&Mutex::new(reader), &shared, &place, wishes, out).await;
+    });
+    let (mesh, signals) = (mesh.writer.clone(), mesh.signals.clone());
+    tasks.spawn(async move { drive::copy(cluster, told, &mesh, &signals).await });
+    (wish, tasks)
+}
+
+fn mesh(seed: u64) -> Kvstoremesh {
+    Kvstoremesh::new(replica("a"), Random::new(seed))
+}
+
+async fn of_peer(memory: &Memory, peer: &str) -> Vec<String> {
+    let all = contents(memory, Keys::prefix("cilium/")).await;
+    all.into_keys()
+        .filter(|key| key.split('/').any(|part| part == peer))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_copy_of_the_golden_export_is_the_golden_copy() {
+    let (peer, own, shared) = (memory(1), memory(2), shared());
+    for (key, value) in golden(EXPORTED) {
+        put(&peer, key, value).await;
+    }
+    let mesh = Written::start(mesh(1), &Place::new(own.clone()), &shared);
+    assert!(mesh.with(|mesh| mesh.add("cluster1")));
+    let _copy = copy("cluster1", &Place::new(peer), &mesh, &shared);
+    pass(5, &shared, &[&own]).await;
+    let mut copied = written(&own).await;
+    assert!(copied.remove("cilium/.heartbeat").is_some());
+    assert_eq!(copied, golden(MIRRORED));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_peer_is_drained_in_steps_and_may_come_back_after() {
+    let (peer, own, shared) = (memory(1), memory(2), shared());
+    for (key, value) in golden(EXPORTED) {
+        put(&peer, key, value).await;
+    }
+    put(&peer, "cilium/state/ip/v1/default/not-an-address", "{}").await;
+    let place = Place::new(peer);
+    let mesh = Written::start(mesh(1), &Place::new(own.clone()), &shared);
+    mesh.with(|mesh| mesh.add("cluster1"));
+    let (wish, _tasks) = copy("cluster1", &place, &mesh, &shared);
+    pass(5, &shared, &[&own]).await;
+    let before = of_peer(&own, "cluster1").await;
+    assert_eq!(before.len(), 17);
+    let rejects = mesh
+        .with(|mesh| mesh.rejects("cluster1").cloned())
+        .unwrap_or_default();
+    assert_eq!(rejects[&Resource::Addresses].count(), 1);
+
+    wish.send_replace(Wish::Remove);
+    mesh.with(|mesh| mesh.remove("cluster1"));
+    pass(170, &shared, &[&own]).await;
+    let after = of_peer(&own, "cluster1").await;
+    assert_eq!(after.len(), before.len() - 1, "only the config has gone");
+    assert!(!after.contains(&config_key("cluster1").to_string()));
+    assert!(
+        !mesh.with(|mesh| mesh.add("cluster1")),
+        "it is being drained"
+    );
+    assert!(matches!(
+        lock(&mesh.writer).step("cluster1"),
+        Some(Step::Grace { .. })
+    ));
+    pass(20, &shared, &[&own]).await;
+    assert_eq!(of_peer(&own, "cluster1").await, Vec::<String>::new());
+    assert!(mesh.with(|mesh| mesh.add("cluster1")));
+    let _copy = copy("cluster1", &place, &mesh, &shared);
+    pass(5, &shared, &[&own]).await;
+    assert_eq!(of_peer(&own, "cluster1").await, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copier_that_starts_anew_keeps_what_an_unreachable_peer_had() {
+    let (peer, own, shared) = (memory(1), memory(2), shared());
+    for (key, value) in golden(EXPORTED) {
+        put(&peer, key, value).await;
+    }
+    let (place, home) = (Place::new(peer), Place::new(own.clone()));
+    let mut first = Written::start(mesh(1), &home, &shared);
+    first.with(|mesh| mesh.add("cluster1"));
+    let (_wish, mut tasks) = copy("cluster1", &place, &first, &shared);
+    pass(5, &shared, &[&own]).await;
+    let before = of_peer(&own, "cluster1").await;
+    first.tasks.shutdown().await;
+    tasks.shutdown().await;
+    place.set(None);
+
+    let second = Written::start(mesh(2), &home, &shared);
+    second.with(|mesh| mesh.add("cluster1"));
+    let _copy = copy("cluster1", &place, &second, &shared);
+    pass(3000, &shared, &[&own]).await;
+    assert_eq!(of_peer(&own, "cluster1").await, before);
+}

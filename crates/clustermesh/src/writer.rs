@@ -1,0 +1,349 @@
+//! Brings a store to hold what is wanted: one writer at a time, under leases, in batches, with canaries when all is there.
+//!
+//! ```text
+//! Standby ──► Locking ──► Adopting ──► Leading
+//!    ▲           │            │           │  lock lost, another store
+//!    └───────────┴────────────┴───────────┘
+//! ```
+//! Sources tell of sets in the one vocabulary of change. What a former writer left is adopted, and swept only when the
+//! set's source has told all it has: a writer that starts anew deletes nothing because a source is late. It knows
+//! nothing of what keys and values mean, and asks one thing at a time.
+
+mod leading;
+mod lease;
+mod standby;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tombolo_kvstore::{Error, Keys, Lease, LeaseId, Page, PageEnd, Transaction};
+use tombolo_model::{event::Event, record::Timestamp};
+
+use crate::{Random, backoff::Backoff};
+use lease::Leases;
+
+/// How long keys outlive their writer.
+pub const LEASE: Duration = Duration::from_secs(15 * 60);
+/// The same for configs, canaries and heartbeats. It is shorter, so that readers leave before the records go, and keep them.
+pub const GATE_LEASE: Duration = Duration::from_secs(10 * 60);
+pub const LOCK_LEASE: Duration = Duration::from_secs(25);
+const HEARTBEAT: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Held by the one replica that writes.
+    pub lock: Bytes,
+    /// Who we are, for people who look at the lock.
+    pub holder: Bytes,
+    /// The key that is written anew every minute.
+    pub heartbeat: Option<Bytes>,
+    /// Seconds since 1970 at the start that `now` counts from.
+    pub epoch: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    Page { keys: Keys, from: Option<PageEnd> },
+    Transact(Transaction),
+    Grant(Duration),
+    Renew(LeaseId),
+}
+
+#[derive(Debug)]
+pub enum Answer {
+    Page(Page, Option<PageEnd>),
+    Transacted { held: bool },
+    Granted(Lease),
+    Renewed,
+    Failed(Error),
+}
+
+#[derive(Debug)]
+pub struct Writer {
+    options: Options,
+    random: Random,
+    backoff: Backoff,
+    phase: Phase,
+    flight: Option<Flight>,
+    now: Duration,
+    /// Nothing is asked before.
+    pause: Duration,
+    sets: BTreeMap<Bytes, Set>,
+    entries: BTreeMap<Bytes, Entry>,
+    kept: BTreeSet<Bytes>,
+    /// Keys whose entry is marked as waiting, each once.
+    queue: VecDeque<Bytes>,
+    records: Leases,
+    gates: Leases,
+    lock: Option<(LeaseId, Duration)>,
+    heartbeat_at: Duration,
+    /// So many batches have one key only, to find which of many the store does not take.
+    singly: usize,
+    refused: BTreeMap<Bytes, String>,
+    trouble: Option<String>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Standby,
+    Locking,
+    Adopting {
+        left: Vec<Keys>,
+        from: Option<PageEnd>,
+    },
+    Leading,
+}
+
+#[derive(Debug)]
+enum Flight {
+    Look,
+    Lock,
+    Page(Keys),
+    Grant(Duration),
+    Renew(LeaseId),
+    Write(Vec<Flown>),
+}
+
+/// A key, what is written there, and under which lease.
+type Flown = (Bytes, Option<Bytes>, Option<LeaseId>);
+
+#[derive(Debug, Default)]
+struct Set {
+    generation: u64,
+    /// The source has told all it has.
+    complete: bool,
+    canary: Option<Bytes>,
+    /// Entries that wait or fly.
+    pending: usize,
+    removed: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Absent where the key is to go.
+    wanted: Option<Bytes>,
+    /// The prefix of its set; none for configs, canaries and heartbeats.
+    set: Option<Bytes>,
+    generation: u64,
+    lease: Option<LeaseId>,
+    waits: bool,
+    flies: bool,
+}
+
+/// How the writing goes, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Whether it is we who write; others stand by.
+    pub leads: bool,
+    pub keys: usize,
+    pub pending: usize,
+    pub leases: usize,
+    /// What the store does not take, with the reason.
+    pub refused: BTreeMap<Bytes, String>,
+    pub trouble: Option<String>,
+}
+
+impl Writer {
+    pub fn new(options: Options, random: Random) -> Writer {
+        Writer {
+            options,
+            random,
+            backoff: Backoff::new(PAUSE, PAUSE_MAX),
+            phase: Phase::Standby,
+            flight: None,
+            now: Duration::ZERO,
+            pause: Duration::ZERO,
+            sets: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            kept: BTreeSet::new(),
+            queue: VecDeque::new(),
+            records: Leases::new(LEASE),
+            gates: Leases::new(GATE_LEASE),
+            lock: None,
+            heartbeat_at: Duration::ZERO,
+            singly: 0,
+            refused: BTreeMap::new(),
+            trouble: None,
+        }
+    }
+
+    /// A set of keys of which some source will tell; its canary is written once all of them are.
+    pub fn add_set(&mut self, prefix: Bytes, canary: Option<Bytes>) {
+        let set = Set {
+            canary,
+            ..Set::default()
+        };
+        self.sets.insert(prefix.clone(), set);
+        let ranges = self.sets[&prefix].ranges(&prefix);
+        self.look_at(ranges);
+    }
+
+    /// A key beside the sets that is kept as it is found until it is put or deleted.
+    pub fn keep(&mut self, key: Bytes) {
+        self.kept.insert(key.clone());
+        self.look_at(vec![Keys::One(key)]);
+    }
+
+    fn look_at(&mut self, ranges: Vec<Keys>) {
+        match &mut self.phase {
+            Phase::Standby | Phase::Locking => {}
+            Phase::Adopting { left, .. } => left.extend(ranges),
+            Phase::Leading => {
+                let (left, from) = (ranges, None);
+                self.phase = Phase::Adopting { left, from };
+            }
+        }
+    }
+
+    /// Takes the set with all its keys out of the store, the canary first.
+    pub fn remove_set(&mut self, prefix: &Bytes) {
+        let Some(set) = self.sets.get_mut(prefix) else {
+            return;
+        };
+        set.removed = true;
+        if let Some(canary) = set.canary.take() {
+            self.want(canary, None, None);
+        }
+        self.sweep(prefix, |_| true);
+        self.settle(prefix);
+    }
+
+    pub fn has_set(&self, prefix: &Bytes) -> bool {
+        self.sets.contains_key(prefix)
+    }
+
+    pub fn handle(&mut self, prefix: &Bytes, event: Event<Bytes, Bytes>) {
+        let set = self.sets.get_mut(prefix).filter(|set| !set.removed);
+        let Some(set) = set else { return };
+        match event {
+            Event::Restart => set.generation += 1,
+            Event::Upsert(key, value) => {
+                self.want(key, Some(value), Some(prefix));
+            }
+            Event::Delete(key) => self.want(key, None, Some(prefix)),
+            Event::Synced => {
+                set.complete = true;
+                let now = set.generation;
+                self.sweep(prefix, |generation| generation != now);
+                self.settle(prefix);
+            }
+        }
+    }
+
+    /// A key beside the sets, such as a config.
+    pub fn put(&mut self, key: Bytes, value: Bytes) {
+        self.want(key, Some(value), None);
+    }
+
+    pub fn delete(&mut self, key: Bytes) {
+        self.kept.remove(&key);
+        self.want(key, None, None);
+    }
+
+    /// Whether the store holds what is wanted at the key.
+    pub fn is_settled(&self, key: &Bytes) -> bool {
+        self.entries
+            .get(key)
+            .is_none_or(|entry| !entry.waits && !entry.flies)
+    }
+
+    /// How many keys are still to be written; who tells much waits while this is large.
+    pub fn pending(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub fn status(&self) -> Status {
+        Status {
+            leads: matches!(self.phase, Phase::Leading | Phase::Adopting { .. }),
+            keys: self.entries.len(),
+            pending: self.queue.len(),
+            leases: self.records.len() + self.gates.len(),
+            refused: self.refused.clone(),
+            trouble: self.trouble.clone(),
+        }
+    }
+
+    fn timestamp(&self) -> String {
+        Timestamp(self.options.epoch + self.now.as_secs()).to_string()
+    }
+
+    fn want(&mut self, key: Bytes, value: Option<Bytes>, set: Option<&Bytes>) {
+        let generation = set
+            .and_then(|set| self.sets.get(set))
+            .map_or(0, |set| set.generation);
+        let entry = self.entries.entry(key.clone()).or_insert_with(|| Entry {
+            wanted: None,
+            set: set.cloned(),
+            generation,
+            lease: None,
+            waits: false,
+            flies: false,
+        });
+        entry.generation = generation;
+        let stands = entry.lease.is_some() || entry.waits || entry.flies;
+        if entry.wanted == value && stands {
+            return;
+        }
+        entry.wanted = value;
+        self.refused.remove(&key);
+        self.enqueue(key);
+    }
+
+    fn enqueue(&mut self, key: Bytes) {
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        if !entry.waits {
+            let pending = usize::from(!entry.flies);
+            entry.waits = true;
+            if let Some(set) = entry.set.as_ref().and_then(|set| self.sets.get_mut(set)) {
+                set.pending += pending;
+            }
+            self.queue.push_back(key);
+        }
+    }
+
+    fn sweep(&mut self, prefix: &Bytes, gone: impl Fn(u64) -> bool) {
+        let of_set = self.entries.range(prefix.clone()..);
+        let of_set = of_set.take_while(|(key, _)| key.starts_with(prefix));
+        let gone = of_set.filter(|(_, entry)| gone(entry.generation) && entry.wanted.is_some());
+        let gone: Vec<_> = gone.map(|(key, _)| key.clone()).collect();
+        for key in gone {
+            self.want(key, None, Some(prefix));
+        }
+    }
+
+    /// Writes the canary of a set that is complete; forgets a set that is empty after its removal.
+    fn settle(&mut self, prefix: &Bytes) {
+        let Some(set) = self.sets.get(prefix) else {
+            return;
+        };
+        if set.pending > 0 {
+            return;
+        }
+        let Phase::Leading = self.phase else {
+            return;
+        };
+        if set.removed {
+            self.sets.remove(prefix);
+        } else if let (true, Some(canary)) = (set.complete, &set.canary)
+            && !self.entries.contains_key(canary)
+        {
+            let time = self.timestamp();
+            self.want(canary.clone(), Some(time.into()), None);
+        }
+    }
+}
+
+impl Set {
+    /// What to look for of a former writer.
+    fn ranges(&self, prefix: &Bytes) -> Vec<Keys> {
+        let canary = self.canary.iter().map(|canary| Keys::One(canary.clone()));
+        canary.chain([Keys::prefix(prefix)]).collect()
+    }
+}

@@ -1,0 +1,261 @@
+//! Becoming the one writer: the lock is a key on a lease; whoever has it adopts what a former writer left.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tombolo_kvstore::{
+    Compare, Error, Keys, Operand, Operation, Page, PageEnd, Put, Relation, Revision, Transaction,
+};
+
+use super::{Answer, Ask, Flight, Flown, LOCK_LEASE, Phase, Writer};
+
+/// How often one that stands by looks whether the lock is free.
+const LOOK: Duration = Duration::from_secs(2);
+
+impl Writer {
+    pub(super) fn ask_standby(&mut self) -> (Ask, Flight) {
+        let keys = Keys::One(self.options.lock.clone());
+        (Ask::Page { keys, from: None }, Flight::Look)
+    }
+
+    pub(super) fn ask_lock(&mut self) -> (Ask, Flight) {
+        let Some((lease, _)) = self.lock else {
+            return (Ask::Grant(LOCK_LEASE), Flight::Grant(LOCK_LEASE));
+        };
+        let free = Compare {
+            keys: Keys::One(self.options.lock.clone()),
+            relation: Relation::Equal,
+            to: Operand::Created(Revision(0)),
+        };
+        let put = Put::new(&self.options.lock, &self.options.holder).leased(lease);
+        let transaction = Transaction {
+            compares: vec![free],
+            then: vec![Operation::Put(put)],
+            otherwise: Vec::new(),
+        };
+        (Ask::Transact(transaction), Flight::Lock)
+    }
+
+    pub(super) fn handle_look(&mut self, page: &Page, now: Duration) {
+        if page.records.is_empty() {
+            self.phase = Phase::Locking;
+        } else {
+            self.pause = now + LOOK;
+        }
+    }
+
+    pub(super) fn handle_lock(&mut self, held: bool, now: Duration) {
+        if !held {
+            // Another one was faster; the lease ends by itself.
+            self.stand_by();
+            self.pause = now + LOOK;
+            return;
+        }
+        let sets = self.sets.iter();
+        let ranges = sets.flat_map(|(prefix, set)| set.ranges(prefix));
+        let kept = self.kept.iter().cloned().map(Keys::One);
+        let left = ranges.chain(kept).collect();
+        self.phase = Phase::Adopting { left, from: None };
+        self.heartbeat_at = now;
+    }
+
+    pub(super) fn handle_page(&mut self, keys: &Keys, page: Page, next: Option<PageEnd>) {
+        for record in page.records {
+            self.adopt(keys, record.key, record.value);
+        }
+        if let Phase::Adopting { left, from } = &mut self.phase {
+            if next.is_none() {
+                left.retain(|left| left != keys);
+            }
+            *from = next;
+        }
+        self.lead();
+    }
+
+    /// Whether there is nothing left to adopt; then canaries of what was complete before may be due.
+    fn lead(&mut self) {
+        if matches!(&self.phase, Phase::Adopting { left, .. } if left.is_empty()) {
+            self.phase = Phase::Leading;
+            for prefix in self.sets.keys().cloned().collect::<Vec<_>>() {
+                self.settle(&prefix);
+            }
+        }
+    }
+
+    pub(super) fn ask_adopt(&mut self) -> Option<(Ask, Flight)> {
+        let Phase::Adopting { left, from } = &self.phase else {
+            return None;
+        };
+        let Some(keys) = left.first().cloned() else {
+            self.lead();
+            return None;
+        };
+        let from = from.clone();
+        let flight = Flight::Page(keys.clone());
+        Some((Ask::Page { keys, from }, flight))
+    }
+
+    /// A key that is there and of which no source has spoken yet is wanted until its source has told all.
+    fn adopt(&mut self, keys: &Keys, key: Bytes, value: Bytes) {
+        if self.entries.contains_key(&key) {
+            return;
+        }
+        let Some(prefix) = keys.as_prefix() else {
+            return self.want(key, Some(value), None);
+        };
+        let Some(set) = self.sets.get(prefix) else {
+            return;
+        };
+        if set.complete || set.removed {
+            self.want(key.clone(), Some(value), Some(prefix));
+            self.want(key, None, Some(prefix));
+            return;
+        }
+        self.want(key.clone(), Some(value), Some(prefix));
+        if let Some(entry) = self.entries.get_mut(&key) {
+            // Older than whatever the source tells, even if it is amid telling.
+            entry.generation = 0;
+        }
+    }
+
+    /// The lock is lost or the store another one: nothing is known of what stands there.
+    pub(super) fn stand_by(&mut self) {
+        self.phase = Phase::Standby;
+        self.lock = None;
+        self.records.clear();
+        self.gates.clear();
+        self.refused.clear();
+        let canaries: Vec<_> = self
+            .sets
+            .values()
+            .filter_map(|set| set.canary.clone())
+            .collect();
+        for canary in canaries {
+            self.forget_gate(&canary);
+        }
+        let keys: Vec<_> = self.entries.keys().cloned().collect();
+        for key in keys {
+            if let Some(entry) = self.entries.get_mut(&key) {
+                entry.lease = None;
+            }
+            self.enqueue(key);
+        }
+    }
+
+    /// A canary that has gone is written again when its set is complete again, not before.
+    pub(super) fn forget_gate(&mut self, key: &Bytes) {
+        if let Some(entry) = self.entries.remove(key)
+            && entry.waits
+        {
+            self.queue.retain(|waiting| waiting != key);
+        }
+    }
+
+    pub(super) fn fail(&mut self, flight: Flight, error: &Error, now: Duration) {
+        self.trouble = Some(error.to_string());
+        if let Flight::Write(batch) = &flight {
+            self.put_back(batch);
+        }
+        match (error, flight) {
+            (Error::ClusterChanged { .. }, _) => self.stand_by(),
+            (Error::LeaseNotFound { .. }, Flight::Renew(lease)) => self.lose(lease),
+            (Error::LeaseNotFound { lease }, _) => {
+                self.lose(*lease);
+                self.doubt(now);
+            }
+            (Error::Compacted { .. }, Flight::Page(_)) => {
+                if let Phase::Adopting { from, .. } = &mut self.phase {
+                    *from = None;
+                }
+            }
+            (error, Flight::Write(batch)) if is_about_keys(error) => {
+                return self.refuse(&batch, error);
+            }
+            _ => {
+                self.doubt(now);
+            }
+        }
+        self.pause = now + self.backoff.next(&mut self.random);
+    }
+
+    /// Leases are asked after before anything is written: the store may have lost them.
+    fn doubt(&mut self, now: Duration) {
+        self.records.doubt(now);
+        self.gates.doubt(now);
+        if let Some((_, renew_at)) = &mut self.lock {
+            *renew_at = now;
+        }
+    }
+
+    fn refuse(&mut self, batch: &[Flown], error: &Error) {
+        if batch.len() > 1 {
+            self.singly = batch.len();
+            return;
+        }
+        // It is not the first if another value has come since.
+        let Some(key) = self
+            .queue
+            .pop_front_if(|first| batch.iter().any(|(key, ..)| key == first))
+        else {
+            return;
+        };
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        // Taken for settled: it must not hold up the canary, nor be tried again until it changes.
+        entry.waits = false;
+        let set = entry.set.clone();
+        self.refused.insert(key, error.to_string());
+        if let Some(prefix) = set {
+            self.land_in(&prefix);
+        }
+    }
+
+    pub(super) fn answer(&mut self, flight: Flight, answer: Answer, now: Duration) {
+        match (flight, answer) {
+            (flight, Answer::Failed(error)) => return self.fail(flight, &error, now),
+            (Flight::Look, Answer::Page(page, _)) => self.handle_look(&page, now),
+            (Flight::Lock, Answer::Transacted { held }) => self.handle_lock(held, now),
+            (Flight::Page(keys), Answer::Page(page, next)) => self.handle_page(&keys, page, next),
+            (Flight::Grant(ttl), Answer::Granted(lease)) => match ttl {
+                ttl if ttl == LOCK_LEASE => self.lock = Some((lease.id, now + LOCK_LEASE / 3)),
+                ttl if ttl == self.gates.ttl => self.gates.add(&lease, now),
+                _ => self.records.add(&lease, now),
+            },
+            (Flight::Renew(lease), Answer::Renewed) => {
+                self.records.renewed(lease, now);
+                self.gates.renewed(lease, now);
+                if let Some((lock, renew_at)) = &mut self.lock
+                    && *lock == lease
+                {
+                    *renew_at = now + LOCK_LEASE / 3;
+                }
+            }
+            (Flight::Write(batch), Answer::Transacted { held: true }) => self.land(batch),
+            (Flight::Write(batch), Answer::Transacted { held: false }) => {
+                self.put_back(&batch);
+                self.stand_by();
+            }
+            (flight, answer) => panic!("{flight:?} was answered by {answer:?}"),
+        }
+        self.backoff.reset();
+        self.trouble = None;
+    }
+}
+
+/// Whether it is for what is written that the store refuses, and not for how it is.
+fn is_about_keys(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::TooLarge { .. }
+            | Error::EmptyKey
+            | Error::DuplicateKey
+            | Error::TooManyOperations { .. }
+    ) || matches!(
+        error,
+        Error::Answer {
+            temporary: false,
+            ..
+        }
+    )
+}
