@@ -3,7 +3,7 @@
 //! Which objects are told of is decided by those who watch them: what is not told of here is not exported.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use tombolo_model::{
     event::Event,
     fact::Fact,
     id::ClusterId,
-    record::{ClusterConfig, Key, Name, Peer, Record, Resource},
+    record::{Address, AddressName, ClusterConfig, Key, Name, Peer, Record, Resource},
 };
 
 use super::Export;
@@ -19,22 +19,28 @@ fn export(name: &'static str, resources: &[Resource]) -> Export {
 }
 
 fn record(host: u16) -> (Name, Record) {
-    let (Key::Record(key), value) = address(2, 1) else {
-        panic!("a record's key")
+    record_at(2, host, 0)
+}
+
+/// An address of cluster `id`, one of several identities'.
+pub(crate) fn record_at(id: u32, host: u16, identity: u32) -> (Name, Record) {
+    let ip = format!("10.{id}.{}.{}", host / 256, host % 256);
+    let name = AddressName {
+        ip: ip.parse().expect("an address"),
+        length: None,
     };
-    let peer = Peer {
-        cluster: "c2".to_owned(),
-        id: ClusterId(2),
-        clusters_max: 255,
+    let record = Address {
+        name,
+        host: Some(format!("192.0.2.{id}").parse().expect("an address")),
+        identity: (id << 16) + 1000 + identity,
+        encryption_key: 0,
+        metadata: String::new(),
+        namespace: String::new(),
+        pod: String::new(),
+        service_account: String::new(),
+        ports: Vec::new(),
     };
-    let record = peer.read(&key, &value).expect("a record");
-    let Record::Address(mut address) = record else {
-        panic!("an address")
-    };
-    address.name.ip = format!("10.2.{}.{}", host / 256, host % 256)
-        .parse()
-        .expect("an address");
-    (Name::Address(address.name), Record::Address(address))
+    (Name::Address(name), Record::Address(Box::new(record)))
 }
 
 fn tell(export: &mut Export, hosts: impl IntoIterator<Item = u16>) {

@@ -15,6 +15,8 @@ use crate::{
     testing::*,
 };
 
+mod faults;
+
 const EXPORTED: &str = include_str!("../../../model/tests/golden/exported.jsonl");
 const MIRRORED: &str = include_str!("../../../model/tests/golden/mirrored.jsonl");
 
