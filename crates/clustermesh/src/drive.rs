@@ -77,9 +77,7 @@ pub async fn read<R: Reading, C: Connect>(
         let (requests, told, timeout) = {
             let mut reader = lock(reader);
             let requests: Vec<_> = std::iter::from_fn(|| reader.poll_request()).collect();
-            let told: Vec<_> = std::iter::from_fn(|| reader.poll_told())
-                .flatten()
-                .collect();
+            let told = all_told(&mut *reader);
             (requests, told, reader.poll_timeout())
         };
         for Request { ticket, ask } in requests {
@@ -114,7 +112,7 @@ pub async fn read<R: Reading, C: Connect>(
                         let told = {
                             let mut reader = lock(reader);
                             reader.remove(now, &mut lock(&shared.ids));
-                            std::iter::from_fn(|| reader.poll_told()).flatten().collect()
+                            all_told(&mut *reader)
                         };
                         // Nobody to tell is nobody to mislead.
                         let _ = out.send(told).await;
@@ -135,6 +133,11 @@ pub async fn read<R: Reading, C: Connect>(
             }
         }
     }
+}
+
+fn all_told<R: Reading>(reader: &mut R) -> Vec<R::Told> {
+    let told = std::iter::from_fn(|| reader.poll_told());
+    told.flatten().collect()
 }
 
 enum Landed<S: Store> {

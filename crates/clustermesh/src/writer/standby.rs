@@ -158,6 +158,7 @@ impl Writer {
         }
         match (error, flight) {
             (Error::ClusterChanged { .. }, _) => self.stand_by(),
+            (Error::LeaseNotFound { .. }, Flight::Lock) => self.stand_by(),
             (Error::LeaseNotFound { .. }, Flight::Renew(lease)) => self.lose(lease),
             (Error::LeaseNotFound { lease }, _) => {
                 self.lose(*lease);
