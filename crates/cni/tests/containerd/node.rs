@@ -169,7 +169,7 @@ impl Node {
         let mut agent = self.agent.take().expect("an agent that runs");
         // nsenter has entered the namespace of processes by a fork: the agent is its child.
         let child = only_child(agent.id()).expect("the agent");
-        shell::run(Command::new("kill").args(["-KILL", &child.to_string()]));
+        shell::run(&mut shell::kill(child));
         agent.wait().expect("the agent's end");
     }
 
@@ -242,7 +242,7 @@ impl Drop for Node {
             eprintln!("{}", self.logs());
         }
         // With the first process the kernel ends all of the node, and its mounts go.
-        let _ = shell::attempt(Command::new("kill").args(["-KILL", &self.first.to_string()]));
+        let _ = shell::attempt(&mut shell::kill(self.first));
         let _ = self.holder.wait();
         for child in self.agent.iter_mut().chain(&mut self.services) {
             let _ = child.wait();

@@ -1,6 +1,7 @@
 //! Commands and waits of the test.
 
 use std::{
+    fmt::Display,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -30,6 +31,13 @@ pub fn attempt(command: &mut Command) -> Result<String, String> {
     } else {
         Err(format!("{}: {out}{err}", output.status))
     }
+}
+
+/// Ends a process at once, by the shell's own word: a bare machine has no program for it.
+pub fn kill(pid: impl Display) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("kill -KILL {pid}")]);
+    command
 }
 
 /// Waits for a condition; it looks often, since nothing tells of it.
