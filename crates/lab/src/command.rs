@@ -9,6 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tombolo_model::net::RoutingMode;
 
+mod binaries;
 mod run;
 pub use run::run;
 
@@ -95,6 +96,8 @@ pub enum Command {
         at: At,
         percent: f64,
     },
+    /// Have the programs that clusters are made of: from PATH, the user's cache, or built into it by Go
+    Binaries(binaries::Binaries),
     #[command(flatten)]
     Hidden(Hidden),
 }

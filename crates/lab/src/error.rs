@@ -10,6 +10,8 @@ pub enum Error {
     #[error(transparent)]
     Plan(#[from] PlanError),
     #[error(transparent)]
+    Binaries(#[from] crate::binaries::Error),
+    #[error(transparent)]
     Host(#[from] tombolo_linux::Error),
     #[error("cannot {operation} {}", path.display())]
     File {

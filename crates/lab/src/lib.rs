@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod binaries;
 mod check;
 mod command;
 mod down;

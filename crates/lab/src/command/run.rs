@@ -60,6 +60,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Delay { lab, node, ms } => {
             fault::set_delay(&mut Lab::open_to_change(&lab.name)?, node, ms)?;
         }
+        Command::Binaries(words) => words.run()?,
         Command::Hidden(hidden) => run_hidden(hidden)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -203,12 +204,12 @@ impl PodWords {
     }
 }
 
-fn json(value: &impl serde::Serialize) -> String {
+pub(super) fn json(value: &impl serde::Serialize) -> String {
     let text = serde_json::to_string_pretty(value).expect("reports are plain data");
     format!("{text}\n")
 }
 
-fn answer(text: &str) -> Result<()> {
+pub(super) fn answer(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .map_err(Error::file("write", "the answer"))

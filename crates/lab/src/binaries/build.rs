@@ -1,0 +1,74 @@
+//! Building a program by Go, into the user's cache, whole or not at all.
+
+use super::{Binary, Error, Passed, Result};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+pub const GO_MIN: &str = "1.24";
+const LAST_WORDS_LINES: usize = 12;
+
+/// What was built before is Go's to know, so a build that was broken off goes on where it was.
+pub fn build(binary: &'static Binary, folder: &Path, passed: Passed) -> Result<PathBuf> {
+    let place = folder.with_file_name("modules").join(binary.module.name);
+    fs::create_dir_all(&place).map_err(Error::file("create", &place))?;
+    for (name, text) in [
+        ("go.mod", binary.module.requirements),
+        ("go.sum", binary.module.checksums),
+    ] {
+        let path = place.join(name);
+        fs::write(&path, text).map_err(Error::file("write", &path))?;
+    }
+    let draft = folder.join(format!(".{}.new", binary.name));
+    let set = binary.set.iter().map(|text| format!(" -X {text}"));
+    let output = Command::new("go")
+        .args(["build", "-mod=readonly", "-trimpath"])
+        .arg(format!("-ldflags=-s -w{}", set.collect::<String>()))
+        .arg("-o")
+        .arg(&draft)
+        .arg(binary.package)
+        .current_dir(&place)
+        // For a static program, of this module alone.
+        .env("CGO_ENABLED", "0")
+        .env("GOWORK", "off")
+        .stdin(Stdio::null())
+        .output();
+    let output = match output {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(Error::NoGo {
+                name: binary.name,
+                series: binary.series,
+                folder: folder.to_owned(),
+                passed,
+            });
+        }
+        other => other.map_err(Error::file("start", Path::new("go")))?,
+    };
+    if !output.status.success() {
+        return Err(Error::Build {
+            name: binary.name,
+            version: binary.version,
+            said: last_words(&String::from_utf8_lossy(&output.stderr)),
+        });
+    }
+    let path = folder.join(binary.name);
+    fs::rename(&draft, &path).map_err(Error::file("move a program to", &path))?;
+    Ok(path)
+}
+
+fn last_words(text: &str) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with("go: downloading "))
+        .collect();
+    let from = lines.len().saturating_sub(LAST_WORDS_LINES);
+    lines[from..]
+        .iter()
+        .map(|line| format!("  {line}\n"))
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
+}
