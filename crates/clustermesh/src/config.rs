@@ -16,8 +16,11 @@ use std::{
 use serde::Deserialize;
 use tombolo_model::config::is_cluster_name;
 
-const FILE_LEN_MAX: usize = 64 << 10;
+/// Bytes that a file may have.
+pub const FILE_LEN_MAX: usize = 64 << 10;
 const ENDPOINTS_MAX: usize = 64;
+/// By this a file is known to be about a store.
+const ENDPOINTS: &[u8] = b"endpoints:";
 
 /// How to reach a peer's store.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -146,30 +149,40 @@ fn read_file(name: &str, content: Result<Vec<u8>, String>) -> Result<Option<Entr
         Err(_) if !is_cluster_name(name) => return Ok(None),
         Err(reason) => return Err(FileError::Unreadable { reason }),
     };
-    if !contains(&content, b"endpoints:") {
+    if !contains(&content, ENDPOINTS) {
         return Ok(None);
     }
     if !is_cluster_name(name) {
         let name = name.chars().filter(|c| !c.is_control()).take(64).collect();
         return Err(FileError::Name { name });
     }
-    let len = content.len();
-    if len > FILE_LEN_MAX {
-        return Err(FileError::TooLong { len });
-    }
-    let malformed = |reason: String| FileError::Malformed {
-        reason: reason.lines().next().unwrap_or_default().to_owned(),
-    };
-    let text = std::str::from_utf8(&content).map_err(|error| malformed(error.to_string()))?;
-    let peer: Peer = serde_saphyr::from_str(text).map_err(|error| malformed(error.to_string()))?;
-    peer.check()?;
     let mut hasher = DefaultHasher::new();
     content.hash(&mut hasher);
     let hash = hasher.finish();
-    Ok(Some(Entry { peer, hash }))
+    let peer = Peer::read(&content)?;
+    Ok(peer.map(|peer| Entry { peer, hash }))
 }
 
 impl Peer {
+    /// What a file says; nothing if it is about something else.
+    pub fn read(content: &[u8]) -> Result<Option<Peer>, FileError> {
+        if !contains(content, ENDPOINTS) {
+            return Ok(None);
+        }
+        let len = content.len();
+        if len > FILE_LEN_MAX {
+            return Err(FileError::TooLong { len });
+        }
+        let malformed = |reason: String| FileError::Malformed {
+            reason: reason.lines().next().unwrap_or_default().to_owned(),
+        };
+        let text = std::str::from_utf8(content).map_err(|error| malformed(error.to_string()))?;
+        let peer: Peer =
+            serde_saphyr::from_str(text).map_err(|error| malformed(error.to_string()))?;
+        peer.check()?;
+        Ok(Some(peer))
+    }
+
     fn check(&self) -> Result<(), FileError> {
         if self.endpoints.is_empty() || self.endpoints.len() > ENDPOINTS_MAX {
             return Err(FileError::Endpoints);

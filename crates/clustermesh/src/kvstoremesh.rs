@@ -10,7 +10,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use bytes::Bytes;
 use tombolo_model::{
@@ -50,6 +50,17 @@ pub enum Step {
     Leaving,
     Grace { until: Duration },
     Draining,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Step::Copying => "copied",
+            Step::Leaving => "its config goes",
+            Step::Grace { .. } => "agents have time to leave it",
+            Step::Draining => "its records go",
+        })
+    }
 }
 
 impl Kvstoremesh {
@@ -107,6 +118,13 @@ impl Kvstoremesh {
 
     pub fn rejects(&self, peer: &str) -> Option<&BTreeMap<Resource, Rejects>> {
         self.peers.get(peer).map(|copied| &copied.rejects)
+    }
+
+    /// Peers that were taken out and are being put away.
+    pub fn leaving(&self) -> impl Iterator<Item = (&str, Step)> {
+        let leaving = self.peers.iter();
+        let leaving = leaving.filter(|(_, copied)| copied.step != Step::Copying);
+        leaving.map(|(peer, copied)| (peer.as_str(), copied.step))
     }
 
     pub fn status(&self) -> writer::Status {

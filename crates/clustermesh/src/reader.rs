@@ -89,6 +89,25 @@ pub enum Trouble {
     DuplicateId { id: ClusterId, holder: String },
 }
 
+impl Trouble {
+    /// What to do about it, where that is not in the sentence already.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Trouble::Store(error) => error.hint(),
+            Trouble::Silent => "see whether its store is overloaded or the way to it cut",
+            Trouble::NoConfig { .. } => {
+                "the file's name must be the cluster's; a copy in the own cluster's store is made by kvstoremesh, whose status tells of its peers"
+            }
+            Trouble::Config(_) => "is what answers there a store of a mesh?",
+            Trouble::Refused(_) | Trouble::DuplicateId { .. } => {
+                "give each cluster of the mesh a name and a number of its own, and all the same size of mesh"
+            }
+            Trouble::ConfigGone => "see whether what exports that cluster runs",
+            Trouble::Connect | Trouble::NoHeartbeat | Trouble::ConfigChanged => "",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Reader {
     options: Options,
@@ -98,7 +117,8 @@ pub struct Reader {
     told: VecDeque<Told>,
     life: Life,
     peer: Option<Peer>,
-    trouble: Option<String>,
+    /// In words, with what to do about it.
+    trouble: Option<(String, &'static str)>,
     failures: u64,
     /// When all that the peer has was last known to be so.
     fresh: Option<Duration>,
@@ -275,7 +295,7 @@ impl Reader {
     fn fail(&mut self, trouble: Trouble, now: Duration) {
         self.close();
         self.failures += 1;
-        self.trouble = Some(trouble.to_string());
+        self.trouble = Some((trouble.to_string(), trouble.hint()));
         let until = now + self.backoff.next(&mut self.random);
         self.life = Life::Waiting { until };
     }

@@ -60,6 +60,12 @@ pub enum Error {
     },
     #[error("cannot reach {endpoint}: {problem}")]
     Connect { endpoint: String, problem: String },
+    #[error("no TLS with {endpoint}: {problem}")]
+    Handshake {
+        endpoint: String,
+        problem: String,
+        hint: &'static str,
+    },
     #[error("{operation}: no answer within {} s", after.as_secs())]
     Timeout {
         operation: &'static str,
@@ -83,6 +89,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// What to do about it, where that is not in the sentence already.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Error::Handshake { hint, .. } => hint,
+            Error::Denied => {
+                "at that cluster, `tombolo certificates list` shows who may read; a certificate is of one cluster only"
+            }
+            Error::Connect { .. } => {
+                "see that the address in its file is right, its store runs, and the port may be reached from here"
+            }
+            Error::Timeout { .. } => "see whether its store is overloaded or the way to it cut",
+            Error::Certificate { .. } | Error::Tls { .. } => {
+                "put certificate and key in PEM where the file says; they are read anew at the next try"
+            }
+            _ => "",
+        }
+    }
+
     /// Whether a list must be read again before its changes can be followed further.
     pub fn wants_relist(&self) -> bool {
         matches!(

@@ -5,6 +5,7 @@
 
 mod connection;
 mod pace;
+mod refusal;
 mod watch;
 
 use std::{
@@ -137,6 +138,11 @@ impl Etcd {
         cluster.unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Connects now, and asks nothing.
+    pub async fn connect(&self) -> Result<()> {
+        self.inner.connections.get().await.map(drop)
+    }
+
     pub async fn status(&self) -> Result<EtcdStatus> {
         const OPERATION: &str = "status";
         let path = "/etcdserverpb.Maintenance/Status";
@@ -184,7 +190,15 @@ impl Etcd {
     }
 
     fn failure(&self, operation: &'static str, status: &Status) -> Error {
-        status::into_error(operation, status)
+        // With TLS 1.3 a server refuses our certificate only after we took the connection for made.
+        match refusal::of_connection(status) {
+            Some((problem, hint)) => Error::Handshake {
+                endpoint: self.inner.connections.endpoint().unwrap_or_default(),
+                problem,
+                hint,
+            },
+            None => status::into_error(operation, status),
+        }
     }
 
     /// Behind one address may be several clusters, each with revisions of its own.

@@ -291,6 +291,16 @@ impl Mvcc {
         self.leases.status(lease, self.now)
     }
 
+    /// How many keys there are.
+    pub fn keys(&self) -> usize {
+        self.space.live_count()
+    }
+
+    /// How many watches are open.
+    pub fn watches(&self) -> usize {
+        self.watches.count()
+    }
+
     pub fn leases(&self) -> Vec<LeaseId> {
         self.leases.ids()
     }

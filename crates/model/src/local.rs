@@ -219,6 +219,48 @@ pub struct Status {
     pub warnings: Vec<String>,
     /// Records of facts that were refused, by reason.
     pub rejected: BTreeMap<String, u64>,
+    /// The clusters whose stores are read, each by its name.
+    #[serde(default)]
+    pub peers: Vec<PeerStatus>,
+}
+
+/// A cluster whose store is read, and how the reading goes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    pub cluster: String,
+    /// Absent until it has been believed once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<ClusterId>,
+    /// All that it has is known, and its changes are followed.
+    pub ready: bool,
+    /// `waiting`, `connecting`, `reading`, `ready` or `leaving`.
+    pub phase: String,
+    /// Where its store is looked for.
+    pub endpoints: Vec<String>,
+    /// Why it is not ready, or what is wrong with its file, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// What to do about the trouble.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hint: String,
+    /// Connections that ended by a failure.
+    pub failures: u64,
+    /// For how long what is known may have been out of date; absent if it is followed now, or nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_seconds: Option<u64>,
+    /// Since its last sign of life, while connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_seconds: Option<u64>,
+    /// By kind.
+    pub records: BTreeMap<String, u64>,
+    /// Records that are not believed now, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// The last of them, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_rejected: Option<String>,
+    /// Until the certificate by which we are known there ends; negative when it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_days: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,6 +14,8 @@ pub struct Status {
     pub phase: Phase,
     /// What ended the last connection, until the next one is ready.
     pub trouble: Option<String>,
+    /// What to do about the trouble.
+    pub hint: &'static str,
     pub failures: u64,
     /// How long what is known of the peer may have been out of date; nothing if it is followed now, or not known at all.
     pub stale_for: Option<Duration>,
@@ -70,7 +72,8 @@ impl Reader {
             cluster: self.options.cluster.clone(),
             id: self.peer.as_ref().map(|peer| peer.id),
             phase,
-            trouble: self.trouble.clone(),
+            trouble: self.trouble.as_ref().map(|(text, _)| text.clone()),
+            hint: self.trouble.as_ref().map_or("", |(_, hint)| hint),
             failures: self.failures,
             stale_for: fresh.map(|fresh| now.saturating_sub(fresh)),
             silent_for: session.map(|session| now.saturating_sub(session.last_heard())),

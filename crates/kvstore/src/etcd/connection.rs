@@ -23,7 +23,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 use tonic::body::Body;
 
-use super::{EtcdConfig, Sender};
+use super::{EtcdConfig, Sender, refusal};
 use crate::{
     error::{Error, Result},
     tls::TlsFiles,
@@ -181,9 +181,15 @@ impl Connections {
         stream.set_nodelay(true).unwrap_or_default();
         match &self.config.tls {
             Some(files) if endpoint.secure => {
-                let stream = secure(stream, endpoint, files)
-                    .await?
-                    .map_err(|error| problem(error.to_string()))?;
+                let stream = secure(stream, endpoint, files).await?.map_err(|error| {
+                    let (problem, hint) = refusal::of_handshake(&error);
+                    let endpoint = name.clone();
+                    Error::Handshake {
+                        endpoint,
+                        problem,
+                        hint,
+                    }
+                })?;
                 self.handshake(stream, &name).await
             }
             _ => self.handshake(stream, &name).await,

@@ -15,6 +15,7 @@ pub struct Space {
     keys: BTreeMap<Bytes, History>,
     /// Bytes of what is there now, and of what is kept beside it for readers of the past.
     live_bytes: usize,
+    live_count: usize,
     history_bytes: usize,
 }
 
@@ -44,6 +45,10 @@ pub fn size(record: &Record) -> usize {
 impl Space {
     pub fn live_bytes(&self) -> usize {
         self.live_bytes
+    }
+
+    pub fn live_count(&self) -> usize {
+        self.live_count
     }
 
     pub fn history_bytes(&self) -> usize {
@@ -94,6 +99,7 @@ impl Space {
             self.history_bytes += added;
         } else {
             self.live_bytes += added;
+            self.live_count += 1;
         }
         let Some(history) = self.keys.get_mut(&record.key) else {
             let history = History {
@@ -109,6 +115,7 @@ impl Space {
             return None;
         }
         self.live_bytes -= size(&before);
+        self.live_count -= 1;
         self.history_bytes += size(&before);
         Some(before)
     }

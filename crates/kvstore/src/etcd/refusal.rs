@@ -1,0 +1,99 @@
+//! Why two sides do not trust each other, in words, and what to do about it.
+
+use std::{error::Error as _, io};
+
+use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
+use tonic::Status;
+
+const RENEW_THEIRS: &str = "renew the certificate of that cluster's store, and compare the clocks";
+const RENEW_OURS: &str =
+    "have that cluster issue a new certificate for us: `tombolo certificates issue`";
+const WRONG_CA: &str =
+    "trusted-ca-file must be the ca.crt of that very cluster: every cluster has its own";
+const WRONG_NAME: &str = "use a name that the server's certificate has, with cilium-host-aliases for its address, or add it there by --server-name";
+const NOT_TLS: &str = "see that its address and port are those of the store, which speaks TLS 1.3";
+const NOT_KNOWN: &str = "our certificate must be issued by that very cluster, for us: `tombolo certificates issue remote-OUR-NAME` there";
+
+/// What ended a handshake, as the client sees it.
+pub fn of_handshake(error: &io::Error) -> (String, &'static str) {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    let Some(problem): Option<&rustls::Error> = inner else {
+        let cut = error.kind() == io::ErrorKind::UnexpectedEof;
+        let problem = if cut {
+            "it ended the connection amid the handshake".to_owned()
+        } else {
+            error.to_string()
+        };
+        return (problem, NOT_TLS);
+    };
+    match problem {
+        rustls::Error::InvalidCertificate(problem) => of_certificate(problem),
+        rustls::Error::AlertReceived(alert) => of_alert(*alert),
+        other => (other.to_string(), NOT_TLS),
+    }
+}
+
+fn of_certificate(problem: &CertificateError) -> (String, &'static str) {
+    let (problem, hint) = match problem {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            ("its certificate has expired", RENEW_THEIRS)
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            ("its certificate is not valid yet", RENEW_THEIRS)
+        }
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => (
+            "its certificate is not issued by the authority that we are told to trust",
+            WRONG_CA,
+        ),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => (
+            "its certificate is for other names than that of the endpoint",
+            WRONG_NAME,
+        ),
+        other => return (other.to_string(), RENEW_THEIRS),
+    };
+    (problem.to_owned(), hint)
+}
+
+fn of_alert(alert: AlertDescription) -> (String, &'static str) {
+    let (problem, hint) = match alert {
+        AlertDescription::CertificateExpired => {
+            ("it says that our certificate has expired", RENEW_OURS)
+        }
+        AlertDescription::UnknownCA
+        | AlertDescription::DecryptError
+        | AlertDescription::BadCertificate => {
+            ("it does not trust the issuer of our certificate", NOT_KNOWN)
+        }
+        AlertDescription::CertificateRequired => ("it wants a certificate of us", NOT_KNOWN),
+        other => return (format!("it ended the handshake: {other:?}"), NOT_KNOWN),
+    };
+    (problem.to_owned(), hint)
+}
+
+/// Whether a connection that was made has been ended by the server's judgement of our certificate.
+pub fn of_connection(status: &Status) -> Option<(String, &'static str)> {
+    const MARK: &str = "received fatal alert: ";
+    let mut source = status.source();
+    while let Some(error) = source {
+        let text = error.to_string();
+        if let Some((_, alert)) = text.split_once(MARK) {
+            let known = [
+                AlertDescription::CertificateExpired,
+                AlertDescription::UnknownCA,
+                AlertDescription::DecryptError,
+                AlertDescription::BadCertificate,
+                AlertDescription::CertificateRequired,
+            ];
+            let alert = alert.trim();
+            let found = known
+                .into_iter()
+                .find(|known| alert.starts_with(&format!("{known:?}")));
+            return Some(found.map_or_else(
+                || (format!("it ended the handshake: {alert}"), NOT_KNOWN),
+                of_alert,
+            ));
+        }
+        source = error.source();
+    }
+    None
+}
