@@ -38,7 +38,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 pub struct Options {
     /// The peer's name.
     pub cluster: String,
+    /// Our own number.
     pub own: ClusterId,
+    /// It is our own cluster, read from its own store: it must have our number, not another one.
+    pub ours: bool,
     /// 255 or 511.
     pub clusters_max: u16,
     /// The kinds of records to read, so far as the peer writes them.
@@ -254,7 +257,15 @@ impl Reader {
 
     fn believe(&mut self, value: Bytes, now: Duration, ids: &mut Ids) -> Result<(), Trouble> {
         let config = ClusterConfig::decode(&value).map_err(Trouble::Config)?;
-        let id = config.check(self.options.own, self.options.clusters_max)?;
+        let Options {
+            own, clusters_max, ..
+        } = self.options;
+        let id = if self.options.ours {
+            config.check_own(own, clusters_max)?;
+            own
+        } else {
+            config.check(own, clusters_max)?
+        };
         let mode = config.capabilities.export_mode()?;
         if self.peer.as_ref().is_some_and(|peer| peer.id != id) {
             // Before the new number is asked for: two peers that exchange theirs would wait for each other for ever.
@@ -265,7 +276,7 @@ impl Reader {
         let peer = Peer {
             cluster: self.options.cluster.clone(),
             id,
-            clusters_max: self.options.clusters_max,
+            clusters_max,
         };
         let tree = if config.capabilities.cached {
             Tree::Cache

@@ -194,6 +194,7 @@ pub(crate) fn options(cluster: &str) -> Options {
     Options {
         cluster: cluster.to_owned(),
         own: ClusterId(1),
+        ours: false,
         clusters_max: 255,
         resources: vec![Resource::Nodes, Resource::Addresses],
     }

@@ -1,9 +1,10 @@
 //! Who claims which address: every claim is kept, one of them counts.
 //!
-//! The greater source wins, within a source the later claim. What a claim is worth is judged by those who know the nodes.
+//! The greater source wins, our own cluster's store among those of clusters, within a source the later claim. What a claim is worth is judged by those who know the nodes.
 
 use crate::{
     fact::{Address, AddressKey, Source},
+    id::ClusterId,
     refusal::Refusal,
 };
 use ipnet::IpNet;
@@ -18,8 +19,8 @@ mod tests;
 /// As many as the kernel's table has room for.
 const CLAIMS_MAX: usize = 512_000;
 
-#[derive(Default)]
 pub(crate) struct Ipcache {
+    own: ClusterId,
     /// The strongest claim first.
     claims: BTreeMap<IpNet, Vec<Claim>>,
     count: usize,
@@ -37,6 +38,16 @@ pub(crate) struct Claim {
 }
 
 impl Ipcache {
+    pub(crate) fn new(own: ClusterId) -> Ipcache {
+        Ipcache {
+            own,
+            claims: BTreeMap::new(),
+            count: 0,
+            by_host: BTreeMap::new(),
+            refused: BTreeMap::new(),
+        }
+    }
+
     /// False when there is no room left.
     pub(crate) fn upsert(
         &mut self,
@@ -74,7 +85,8 @@ impl Ipcache {
             }
             None => self.count += 1,
         }
-        let place = claims.partition_point(|claim| claim.source > source);
+        let rank = |source| rank(source, self.own);
+        let place = claims.partition_point(|claim| rank(claim.source) > rank(source));
         let claim = Claim {
             source,
             address,
@@ -159,6 +171,16 @@ impl Ipcache {
             .iter()
             .map(|((prefix, source, _), refusal)| (prefix, *source, *refusal))
     }
+}
+
+fn rank(source: Source, own: ClusterId) -> (u8, Source) {
+    let rank = match source {
+        Source::File => 0,
+        Source::Cluster(id) if id != own => 1,
+        Source::Cluster(_) => 2,
+        Source::Kubernetes => 3,
+    };
+    (rank, source)
 }
 
 fn unindex(by_host: &mut BTreeMap<IpAddr, BTreeSet<IpNet>>, host: IpAddr, prefix: IpNet) {

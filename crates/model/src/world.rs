@@ -75,7 +75,7 @@ impl World {
             .collect::<Result<Vec<_>, _>>()?;
         let mut world = World {
             nodes: Nodes::new(),
-            ipcache: Ipcache::default(),
+            ipcache: Ipcache::new(config.cluster_id),
             endpoints: Endpoints::new(pools),
             ledger: Ledger::default(),
             streams: BTreeMap::new(),

@@ -10,7 +10,7 @@ use tombolo_model::{
 use super::Told;
 use crate::{
     drive::{Wish, lock},
-    reader::Phase,
+    reader::{Options, Phase},
     testing::*,
 };
 
@@ -161,6 +161,57 @@ async fn peers_that_cannot_be_meshed_are_refused_with_a_reason() {
             "{trouble:?} should say {reason:?}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_own_cluster_is_read_if_it_has_our_number() {
+    let ours = |own| Options {
+        own: ClusterId(own),
+        ours: true,
+        ..options("c2")
+    };
+    let memory = memory(1);
+    fill(&memory, 2, &[1]).await;
+    let place = Place::new(memory.clone());
+    let shared = shared();
+    let mut other = Reading::start(ours(1), &place, &shared);
+    assert_eq!(other.all(SECOND).await, []);
+    let trouble = other.status().reader.trouble.unwrap_or_default();
+    assert!(
+        trouble.contains("number is 2, but here it is 1"),
+        "{trouble}"
+    );
+
+    let mut reading = Reading::start(ours(2), &place, &shared);
+    let mut world = World::default();
+    world.take(reading.all(SECOND).await);
+    assert_eq!(reading.status().reader.phase, Phase::Ready);
+    assert_eq!(
+        world.addresses(2),
+        ["10.2.0.1", "10.2.0.250"].map(str::to_owned)
+    );
+    put(&memory, address(2, 2).0, address(3, 2).1).await;
+    world.take(reading.all(SECOND).await);
+    let rejects = &reading.status().rejects[&Resource::Addresses];
+    assert_eq!(rejects.count(), 1, "of another cluster's range");
+
+    // A peer that says it is us is refused as ever, and does not disturb what is ours.
+    let mut liar = Reading::start(
+        Options {
+            own: ClusterId(2),
+            ..options("c2")
+        },
+        &place,
+        &shared,
+    );
+    assert_eq!(liar.all(SECOND).await, []);
+    let trouble = liar.status().reader.trouble.unwrap_or_default();
+    assert!(trouble.contains("is our own"), "{trouble}");
+    assert_eq!(lock(&shared.ids).holder(ClusterId(2)), Some("c2"));
+    reading.wish.send_replace(Wish::Remove);
+    world.take(reading.all(SECOND).await);
+    assert_eq!((world.nodes(2), world.addresses(2).len()), (0, 0));
+    assert_eq!(lock(&shared.ids).holder(ClusterId(2)), None);
 }
 
 #[tokio::test(start_paused = true)]

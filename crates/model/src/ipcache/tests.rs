@@ -1,12 +1,12 @@
 use super::*;
-use crate::{
-    id::{ClusterId, Identity},
-    random::Random,
-};
+use crate::{id::Identity, random::Random};
 
-const SOURCES: [Source; 3] = [
+const OWN: ClusterId = ClusterId(1);
+/// The greater ones last.
+const SOURCES: [Source; 4] = [
     Source::File,
     Source::Cluster(ClusterId(2)),
+    Source::Cluster(OWN),
     Source::Kubernetes,
 ];
 
@@ -33,7 +33,7 @@ fn winner(cache: &Ipcache, prefix: &str) -> Option<u32> {
 
 #[test]
 fn late_delete_leaves_the_new_owner() {
-    let mut cache = Ipcache::default();
+    let mut cache = Ipcache::new(OWN);
     cache.upsert(Source::File, 0, key("10.2.0.5/32", "old"), address(1));
     cache.upsert(Source::File, 0, key("10.2.0.5/32", "new"), address(2));
     assert_eq!(winner(&cache, "10.2.0.5/32"), Some(2));
@@ -46,7 +46,7 @@ fn late_delete_leaves_the_new_owner() {
 
 #[test]
 fn repeated_claim_does_not_become_the_later_one() {
-    let mut cache = Ipcache::default();
+    let mut cache = Ipcache::new(OWN);
     cache.upsert(Source::File, 0, key("10.2.0.5/32", "old"), address(1));
     cache.upsert(Source::File, 0, key("10.2.0.5/32", "new"), address(2));
     cache.upsert(Source::File, 1, key("10.2.0.5/32", "old"), address(1));
@@ -60,7 +60,7 @@ fn repeated_claim_does_not_become_the_later_one() {
 fn winner_is_the_greatest_source_then_the_latest_claim() {
     for seed in 0..200 {
         let mut random = Random::new(seed);
-        let mut cache = Ipcache::default();
+        let mut cache = Ipcache::new(OWN);
         let mut naive: Vec<(IpNet, Source, String, Address)> = Vec::new();
         for step in 0..300 {
             let source = *random.pick(&SOURCES);
@@ -86,7 +86,7 @@ fn winner_is_the_greatest_source_then_the_latest_claim() {
                 .enumerate()
                 .filter(|(_, claim)| claim.0 == key.prefix);
             let expected = claims
-                .max_by_key(|(age, claim)| (claim.1, *age))
+                .max_by_key(|(age, claim)| (SOURCES.iter().position(|s| *s == claim.1), *age))
                 .map(|(_, claim)| claim.3.identity.0);
             assert_eq!(winner(&cache, prefix), expected, "seed {seed}, step {step}");
             assert_eq!(cache.count, naive.len(), "seed {seed}, step {step}");

@@ -82,6 +82,10 @@ pub enum PeerRefused {
     #[error("its cluster's number {id} is our own; every cluster of a mesh needs another one")]
     OwnId { id: ClusterId },
     #[error(
+        "this store is of our cluster and says that its number is {id}, but here it is {own}; --cluster-id must be the same in all programs of a cluster"
+    )]
+    NotOwnId { id: u32, own: ClusterId },
+    #[error(
         "it is made for a mesh of {theirs} clusters and ours for {ours}; --max-connected-clusters must be the same in all"
     )]
     MeshSize { theirs: u32, ours: u16 },
@@ -108,17 +112,7 @@ impl ClusterConfig {
 
     /// The number of a cluster that may be our peer. Whether another peer has the same is for those who know all peers.
     pub fn check(&self, own: ClusterId, clusters_max: u16) -> Result<ClusterId, PeerRefused> {
-        let theirs = match self.capabilities.max_connected_clusters {
-            0 => 255,
-            theirs => theirs,
-        };
-        // First of all: under another limit all numbers mean something else.
-        if theirs != u32::from(clusters_max) {
-            return Err(PeerRefused::MeshSize {
-                theirs,
-                ours: clusters_max,
-            });
-        }
+        self.check_mesh(clusters_max)?;
         let id = match u16::try_from(self.id) {
             Ok(0) => return Err(PeerRefused::NoId { max: clusters_max }),
             Ok(id) if id <= clusters_max => ClusterId(id),
@@ -132,8 +126,32 @@ impl ClusterConfig {
         if id == own {
             return Err(PeerRefused::OwnId { id });
         }
-        self.capabilities.export_mode()?;
         Ok(id)
+    }
+
+    /// Whether it is the config of our own cluster.
+    pub fn check_own(&self, own: ClusterId, clusters_max: u16) -> Result<(), PeerRefused> {
+        self.check_mesh(clusters_max)?;
+        if self.id != u32::from(own.0) {
+            return Err(PeerRefused::NotOwnId { id: self.id, own });
+        }
+        Ok(())
+    }
+
+    /// To be asked first of all: under another limit all numbers mean something else.
+    fn check_mesh(&self, clusters_max: u16) -> Result<(), PeerRefused> {
+        let theirs = match self.capabilities.max_connected_clusters {
+            0 => 255,
+            theirs => theirs,
+        };
+        if theirs != u32::from(clusters_max) {
+            return Err(PeerRefused::MeshSize {
+                theirs,
+                ours: clusters_max,
+            });
+        }
+        self.capabilities.export_mode()?;
+        Ok(())
     }
 
     /// What stands beside the copy of a peer's records in our own store.

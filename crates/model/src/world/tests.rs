@@ -9,6 +9,7 @@ use crate::{
 use std::net::IpAddr;
 
 mod endpoint;
+mod own;
 mod random;
 mod recovery;
 
