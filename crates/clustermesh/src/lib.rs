@@ -14,11 +14,13 @@ mod random;
 pub mod reader;
 pub mod remote;
 mod request;
+mod scope;
 pub mod writer;
 
 pub use ids::Ids;
 pub use random::Random;
 pub use request::{Answer, Ask, Request, Ticket};
+pub use scope::Scope;
 
 #[cfg(test)]
 mod testing;

@@ -21,7 +21,7 @@ use tombolo_model::{
     record::{ClusterConfig, Peer, PeerRefused, RecordError, Resource, Tree},
 };
 
-use crate::{Answer, Ask, Ids, Random, Request, Ticket, backoff::Backoff, follow::Outbox};
+use crate::{Answer, Ask, Ids, Random, Request, Scope, Ticket, backoff::Backoff, follow::Outbox};
 use session::Session;
 pub use status::{Kind, Phase, Status};
 
@@ -46,6 +46,7 @@ pub struct Options {
     pub clusters_max: u16,
     /// The kinds of records to read, so far as the peer writes them.
     pub resources: Vec<Resource>,
+    pub scope: Scope,
 }
 
 /// What a reader has learnt, in order.
@@ -152,6 +153,11 @@ impl Reader {
 
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// Holds from the next connection on, whose snapshots sweep what it leaves out; `restart` brings it about at once.
+    pub fn set_scope(&mut self, scope: Scope) {
+        self.options.scope = scope;
     }
 
     /// The peer that was believed last, whose records are known.
@@ -291,14 +297,15 @@ impl Reader {
         });
         let written = |resource: &Resource| session::writes(&config, mode, *resource);
         let resources = self.options.resources.iter().copied().filter(written);
-        let scope = session::Scope {
+        let plan = session::Plan {
             cluster: self.options.cluster.clone(),
             tree,
             canaries: config.capabilities.synced_canaries,
             resources: resources.collect(),
+            scope: self.options.scope.clone(),
         };
         if let Life::Session(session) = &mut self.life {
-            session.read(scope, now, &mut self.outbox);
+            session.read(plan, now, &mut self.outbox);
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use tombolo_model::{
 };
 
 use crate::{
-    Answer, Ids, Random, Request, Ticket,
+    Answer, Ids, Random, Request, Scope, Ticket,
     drive::Reading,
     reader::{self, Options, Reader},
 };
@@ -69,6 +69,11 @@ impl Remote {
                 .map(|(resource, rejects)| (*resource, rejects.clone()))
                 .collect(),
         }
+    }
+
+    /// As [`Reader::set_scope`].
+    pub fn set_scope(&mut self, scope: Scope) {
+        self.reader.set_scope(scope);
     }
 
     fn take(&mut self, told: reader::Told) -> Vec<Told> {

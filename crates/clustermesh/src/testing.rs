@@ -24,7 +24,7 @@ use tombolo_model::{
 };
 
 use crate::{
-    Ids, Random,
+    Ids, Random, Scope,
     drive::{self, Shared, Signals, Wish, Writing, lock},
     export::Lock,
     reader::Options,
@@ -155,6 +155,10 @@ pub(crate) fn canary(cluster: &str, resource: Resource) -> Key {
 }
 
 pub(crate) fn address(cluster: u32, host: u8) -> (Key, Vec<u8>) {
+    address_of(cluster, host, "")
+}
+
+pub(crate) fn address_of(cluster: u32, host: u8, namespace: &str) -> (Key, Vec<u8>) {
     let ip = format!("10.{cluster}.0.{host}")
         .parse()
         .expect("an address");
@@ -165,7 +169,7 @@ pub(crate) fn address(cluster: u32, host: u8) -> (Key, Vec<u8>) {
         identity: (cluster << 16) + 1000 + u32::from(host),
         encryption_key: 0,
         metadata: String::new(),
-        namespace: String::new(),
+        namespace: namespace.to_owned(),
         pod: String::new(),
         service_account: String::new(),
         ports: Vec::new(),
@@ -197,6 +201,7 @@ pub(crate) fn options(cluster: &str) -> Options {
         ours: false,
         clusters_max: 255,
         resources: vec![Resource::Nodes, Resource::Addresses],
+        scope: Scope::All,
     }
 }
 

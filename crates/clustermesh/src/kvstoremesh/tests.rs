@@ -9,7 +9,7 @@ use tombolo_model::record::Resource;
 
 use super::{Kvstoremesh, Step};
 use crate::{
-    Random,
+    Random, Scope,
     drive::{self, Shared, Wish, lock},
     reader::{Options, Reader},
     testing::*,
@@ -27,7 +27,18 @@ fn copy(
     mesh: &Written<Kvstoremesh>,
     shared: &Arc<Shared>,
 ) -> (watch::Sender<Wish>, JoinSet<()>) {
+    copy_scope(cluster, Scope::All, place, mesh, shared)
+}
+
+fn copy_scope(
+    cluster: &'static str,
+    scope: Scope,
+    place: &Place,
+    mesh: &Written<Kvstoremesh>,
+    shared: &Arc<Shared>,
+) -> (watch::Sender<Wish>, JoinSet<()>) {
     let mut options: Options = options(cluster);
+    options.scope = scope;
     options.own = tombolo_model::id::ClusterId(9);
     options.resources = Resource::ALL.to_vec();
     let reader = Reader::new(options, Random::new(5), shared.start.elapsed());
@@ -67,6 +78,28 @@ async fn the_copy_of_the_golden_export_is_the_golden_copy() {
     let mut copied = written(&own).await;
     assert!(copied.remove("cilium/.heartbeat").is_some());
     assert_eq!(copied, golden(MIRRORED));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_in_scope_is_copied() {
+    let (peer, own, shared) = (memory(1), memory(2), shared());
+    for (key, value) in golden(EXPORTED) {
+        put(&peer, key, value).await;
+    }
+    let mesh = Written::start(mesh(1), &Place::new(own.clone()), &shared);
+    mesh.with(|mesh| mesh.add("cluster1"));
+    let scope = Scope::Namespaces(["shop".to_owned()].into());
+    let _copy = copy_scope("cluster1", scope, &Place::new(peer), &mesh, &shared);
+    pass(5, &shared, &[&own]).await;
+    let mut copied = written(&own).await;
+    copied.remove("cilium/.heartbeat");
+    let mut expected = golden(MIRRORED);
+    let before = expected.len();
+    expected.retain(|key, value| {
+        !key.contains("/private/") && !String::from_utf8_lossy(value).contains("private")
+    });
+    assert!(expected.len() < before);
+    assert_eq!(copied, expected);
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,6 +17,7 @@ use crate::{
     Answer, Random, Ticket,
     follow::{Events, Follow, Outbox},
     request::prefix,
+    scope::Scope,
 };
 
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(super) struct Session {
     heartbeat: Follow,
     config: Follow,
     config_value: Option<Bytes>,
-    scope: Option<Scope>,
+    plan: Option<Plan>,
     canaries: Option<Follow>,
     canaries_listed: bool,
     canaries_seen: BTreeSet<Resource>,
@@ -41,12 +42,13 @@ pub(super) struct Records {
 
 /// What is to be read of a peer that is believed.
 #[derive(Clone, Debug)]
-pub(super) struct Scope {
+pub(super) struct Plan {
     pub(super) cluster: String,
     pub(super) tree: Tree,
     /// Whether the peer tells by canaries what is complete.
     pub(super) canaries: bool,
     pub(super) resources: Vec<Resource>,
+    pub(super) scope: Scope,
 }
 
 pub(super) enum Learnt {
@@ -78,7 +80,7 @@ impl Session {
             heartbeat: Follow::start(heartbeat, now, outbox),
             config: Follow::start(config, now, outbox),
             config_value: None,
-            scope: None,
+            plan: None,
             canaries: None,
             canaries_listed: false,
             canaries_seen: BTreeSet::new(),
@@ -86,22 +88,21 @@ impl Session {
         }
     }
 
-    pub(super) fn read(&mut self, scope: Scope, now: Duration, outbox: &mut Outbox) {
-        if scope.canaries {
-            let canaries = format!("cilium/synced/{}/", scope.cluster);
+    pub(super) fn read(&mut self, plan: Plan, now: Duration, outbox: &mut Outbox) {
+        if plan.canaries {
+            let canaries = format!("cilium/synced/{}/", plan.cluster);
             self.canaries = Some(Follow::start(prefix(&canaries), now, outbox));
         } else {
             self.canaries_listed = true;
-            self.canaries_seen = scope.resources.iter().copied().collect();
+            self.canaries_seen = plan.resources.iter().copied().collect();
         }
-        self.scope = Some(scope);
+        self.plan = Some(plan);
         self.settle(now, outbox);
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.scope.as_ref().is_some_and(|scope| {
-            scope
-                .resources
+        self.plan.as_ref().is_some_and(|plan| {
+            plan.resources
                 .iter()
                 .all(|resource| self.is_synced(*resource))
         })
@@ -114,7 +115,7 @@ impl Session {
     }
 
     pub(super) fn resources(&self) -> Option<&[Resource]> {
-        self.scope.as_ref().map(|scope| scope.resources.as_slice())
+        self.plan.as_ref().map(|plan| plan.resources.as_slice())
     }
 
     /// How many records of a kind there are.
@@ -162,8 +163,13 @@ impl Session {
         }
         for (resource, records) in &mut self.records {
             if records.follow.awaits(ticket) {
+                let snapshot = matches!(answer, Answer::Page(..));
                 let events = records.follow.handle(answer, now, random, outbox)?;
                 records.synced |= events.last() == Some(&Event::Synced);
+                let events = match &self.plan {
+                    Some(plan) => plan.scope.narrow(*resource, snapshot, events),
+                    None => events,
+                };
                 return Ok(match events.is_empty() {
                     true => Learnt::Nothing,
                     false => Learnt::Records(*resource, events),
@@ -258,7 +264,7 @@ impl Session {
     fn canary(&self, key: &[u8]) -> Option<Resource> {
         match std::str::from_utf8(key).ok()?.parse().ok()? {
             Key::Synced { tree, resource, .. }
-                if Some(tree) == self.scope.as_ref().map(|scope| scope.tree) =>
+                if Some(tree) == self.plan.as_ref().map(|plan| plan.tree) =>
             {
                 Some(resource)
             }
@@ -268,18 +274,18 @@ impl Session {
 
     /// Reads each kind that is complete, and leaves alone those whose canary has gone: their writer starts over, or is dead.
     fn settle(&mut self, now: Duration, outbox: &mut Outbox) {
-        let Some(scope) = &self.scope else { return };
+        let Some(plan) = &self.plan else { return };
         if !self.canaries_listed {
             return;
         }
         let seen = &self.canaries_seen;
         self.records.retain(|resource, _| seen.contains(resource));
-        for resource in scope
+        for resource in plan
             .resources
             .iter()
             .filter(|resource| seen.contains(*resource))
         {
-            let keys = prefix(&resource.prefix(scope.tree, &scope.cluster));
+            let keys = prefix(&resource.prefix(plan.tree, &plan.cluster));
             self.records.entry(*resource).or_insert_with(|| Records {
                 follow: Follow::start(keys, now, outbox),
                 synced: false,

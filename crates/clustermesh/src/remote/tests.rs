@@ -9,6 +9,7 @@ use tombolo_model::{
 
 use super::Told;
 use crate::{
+    Scope,
     drive::{Wish, lock},
     reader::{Options, Phase},
     testing::*,
@@ -212,6 +213,49 @@ async fn our_own_cluster_is_read_if_it_has_our_number() {
     world.take(reading.all(SECOND).await);
     assert_eq!((world.nodes(2), world.addresses(2).len()), (0, 0));
     assert_eq!(lock(&shared.ids).holder(ClusterId(2)), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_out_of_scope_is_as_if_it_were_not_there() {
+    let of = |host, namespace| address_of(2, host, namespace);
+    let memory = memory(1);
+    fill(&memory, 2, &[]).await;
+    for (host, namespace) in [(1, "shop"), (2, "private"), (3, "shop"), (4, "")] {
+        put(&memory, of(host, namespace).0, of(host, namespace).1).await;
+    }
+    let scope = |name: &str| Scope::Namespaces([name.to_owned()].into());
+    let options = Options {
+        scope: scope("shop"),
+        ..options("c2")
+    };
+    let mut reading = Reading::start(options, &Place::new(memory.clone()), &shared());
+    let mut world = World::default();
+    world.take(reading.all(SECOND).await);
+    let hosts = |hosts: &[u8]| {
+        let hosts = hosts.iter().map(|host| format!("10.2.0.{host}"));
+        hosts.collect::<Vec<_>>()
+    };
+    assert_eq!(world.addresses(2), hosts(&[1, 3, 4, 250]));
+
+    // One address changes hands and leaves the scope, another comes into it, a third comes and is out of it.
+    for (host, namespace) in [(1, "private"), (2, "shop"), (5, "private")] {
+        put(&memory, of(host, namespace).0, of(host, namespace).1).await;
+    }
+    world.take(reading.all(SECOND).await);
+    assert_eq!(world.addresses(2), hosts(&[2, 3, 4, 250]));
+    delete(&memory, of(5, "").0).await;
+    world.take(reading.all(SECOND).await);
+    assert!(reading.status().rejects.is_empty());
+
+    lock(&reading.remote).set_scope(scope("private"));
+    reading.wish.send_replace(Wish::Anew);
+    world.take(reading.all(SECOND).await);
+    assert_eq!(world.addresses(2), hosts(&[1, 4, 250]));
+    lock(&reading.remote).set_scope(Scope::All);
+    reading.wish.send_replace(Wish::Anew);
+    world.take(reading.all(SECOND).await);
+    assert_eq!(world.addresses(2), hosts(&[1, 2, 3, 4, 250]));
+    assert_eq!(world.nodes(2), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,9 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 /// Names the cluster of a pod.
 pub const CLUSTER_LABEL: &str = "io.cilium.k8s.policy.cluster";
 
+/// Names the namespace of a pod.
+const NAMESPACE_LABEL: &str = "io.kubernetes.pod.namespace";
+
 const LABELS_MAX: usize = 1024;
 
 /// At most one of each key, in the order of the keys.
@@ -32,7 +35,16 @@ impl Labels {
 
     /// The cluster that Kubernetes' pods with these labels are of.
     pub fn cluster(&self) -> Option<&str> {
-        let label = self.0.get(CLUSTER_LABEL)?;
+        self.of_kubernetes(CLUSTER_LABEL)
+    }
+
+    /// The namespace that they are of.
+    pub fn namespace(&self) -> Option<&str> {
+        self.of_kubernetes(NAMESPACE_LABEL)
+    }
+
+    fn of_kubernetes(&self, key: &str) -> Option<&str> {
+        let label = self.0.get(key)?;
         (label.source == "k8s").then_some(label.value.as_str())
     }
 }
