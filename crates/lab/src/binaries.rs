@@ -30,13 +30,14 @@ pub enum Error {
         source: io::Error,
     },
     #[error(
-        "{name} {series} is neither on PATH nor in {} and cannot be built, since there is no Go{passed}; install Go {go} or newer, or \
-         put {name} {series} into one of both", folder.display(), go = build::GO_MIN
+        "{name} {series} is neither on PATH nor in {}{passed}, and cannot be built: {go}; install Go 1.24 or newer, or put \
+         {name} {series} into one of both", folder.display()
     )]
     NoGo {
         name: &'static str,
         series: &'static str,
         folder: PathBuf,
+        go: String,
         passed: Passed,
     },
     #[error(

@@ -106,7 +106,13 @@ fn found(command: &mut Command) -> Value {
 fn without_go_the_way_out_is_told() {
     let place = Place::new("no-go");
     let mut command = place.command("kube-apiserver");
-    assert_refused(&mut command, &["kube-apiserver 1.34", "install Go 1.24"]);
+    let words = ["kube-apiserver 1.34", "no Go on PATH", "install Go 1.24"];
+    assert_refused(&mut command, &words);
+    for version in ["go1.19.8", "go1", ""] {
+        write_program(&place.on_path("go"), version);
+        let is = format!("Go is `{}`", version.trim_start_matches("go"));
+        assert_refused(&mut command, &[&is, "install Go 1.24"]);
+    }
     assert_eq!(
         fs::read_dir(place.kept(".")).unwrap().count(),
         1,

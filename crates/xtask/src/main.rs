@@ -54,11 +54,16 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         chroot::leave()?;
     }
     match verb {
-        Verb::Setup => setup::run(setup::Extent::Everything),
+        Verb::Setup => set_up(),
         Verb::Lab(options) => lab::run(&options),
         Verb::Test(options) => test::run(&options),
         Verb::Tidy => tidy::run(),
         Verb::Ci => ci::run(),
         Verb::Bench(subject) => bench::run(&subject),
     }
+}
+
+fn set_up() -> anyhow::Result<()> {
+    setup::run(setup::Extent::Everything)?;
+    setup::comparisons()
 }

@@ -3,9 +3,11 @@
 //! Idempotent: what is there is left alone. Chooses no toolchain for the user's own work and changes no default.
 
 mod apt;
+mod comparisons;
 mod machine;
 mod tools;
 
+pub use comparisons::comparisons;
 pub use tools::kept_cargo_deny;
 
 use std::fs;

@@ -20,6 +20,7 @@ pub fn run(options: &Options) -> Result<()> {
     setup::run(setup::Extent::Running)?;
     // Tests start the real programs, which cargo does not build for other crates' tests.
     execute(&mut cargo(&["build", "--locked", "--bins"]))?;
+    setup::comparisons()?;
 
     let mut tests = cargo(&["test", "--locked", "--no-fail-fast", "--"]);
     // Network namespaces, mounts and programs of one test are visible to the next: one at a time.

@@ -8,11 +8,21 @@ use std::{
     process::{Command, Stdio},
 };
 
-pub const GO_MIN: &str = "1.24";
+/// The first that knows the `tool` lines of our modules.
+const GO_MIN: (u32, u32) = (1, 24);
 const LAST_WORDS_LINES: usize = 12;
 
 /// What was built before is Go's to know, so a build that was broken off goes on where it was.
 pub fn build(binary: &'static Binary, folder: &Path, passed: Passed) -> Result<PathBuf> {
+    if let Some(go) = refused_go()? {
+        return Err(Error::NoGo {
+            name: binary.name,
+            series: binary.series,
+            folder: folder.to_owned(),
+            go,
+            passed,
+        });
+    }
     let place = folder.with_file_name("modules").join(binary.module.name);
     fs::create_dir_all(&place).map_err(Error::file("create", &place))?;
     for (name, text) in [
@@ -35,18 +45,8 @@ pub fn build(binary: &'static Binary, folder: &Path, passed: Passed) -> Result<P
         .env("CGO_ENABLED", "0")
         .env("GOWORK", "off")
         .stdin(Stdio::null())
-        .output();
-    let output = match output {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(Error::NoGo {
-                name: binary.name,
-                series: binary.series,
-                folder: folder.to_owned(),
-                passed,
-            });
-        }
-        other => other.map_err(Error::file("start", Path::new("go")))?,
-    };
+        .output()
+        .map_err(Error::file("start", Path::new("go")))?;
     if !output.status.success() {
         return Err(Error::Build {
             name: binary.name,
@@ -57,6 +57,28 @@ pub fn build(binary: &'static Binary, folder: &Path, passed: Passed) -> Result<P
     let path = folder.join(binary.name);
     fs::rename(&draft, &path).map_err(Error::file("move a program to", &path))?;
     Ok(path)
+}
+
+/// What is wrong with the Go of this machine, if anything is.
+fn refused_go() -> Result<Option<String>> {
+    let output = Command::new("go")
+        .args(["env", "GOVERSION"])
+        .stdin(Stdio::null())
+        .output();
+    let output = match output {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Ok(Some("there is no Go on PATH".to_owned()));
+        }
+        other => other.map_err(Error::file("start", Path::new("go")))?,
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    let version = text.trim().trim_start_matches("go");
+    let mut numbers = version.split('.').map_while(|part| part.parse().ok());
+    let good = numbers
+        .next()
+        .zip(numbers.next())
+        .is_some_and(|version| version >= GO_MIN);
+    Ok((!good).then(|| format!("Go is `{version}`")))
 }
 
 fn last_words(text: &str) -> String {

@@ -1,0 +1,26 @@
+//! Programs of others that tests compare ours with, had by the verb that users have them by.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::say;
+use crate::process::{binaries, cargo, run};
+
+const PROGRAMS: [&str; 4] = ["etcd", "etcdctl", "kube-apiserver", "kubectl"];
+
+/// Of exactly the versions that results were written down for, in the user's cache.
+pub fn comparisons() -> Result<()> {
+    run(&mut cargo(&[
+        "build",
+        "--locked",
+        "--package",
+        "tombolo-cli",
+    ]))?;
+    say(
+        "a real etcd and a real Kubernetes, which tests compare with; built once by Go where they are missing, \
+         about five minutes in all",
+    );
+    let mut have = Command::new(binaries("debug").join("tombolo"));
+    run(have.args(["lab", "binaries", "--exact"]).args(PROGRAMS))
+}
