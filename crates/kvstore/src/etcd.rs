@@ -190,8 +190,7 @@ impl Etcd {
     }
 
     fn failure(&self, operation: &'static str, status: &Status) -> Error {
-        // With TLS 1.3 a server refuses our certificate only after we took the connection for made.
-        match refusal::of_connection(status) {
+        match self.inner.connections.refusal() {
             Some((problem, hint)) => Error::Handshake {
                 endpoint: self.inner.connections.endpoint().unwrap_or_default(),
                 problem,

@@ -23,7 +23,10 @@ use tokio::{
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 use tonic::body::Body;
 
-use super::{EtcdConfig, Sender, refusal};
+use super::{
+    EtcdConfig, Sender,
+    refusal::{self, Noting, Refusal},
+};
 use crate::{
     error::{Error, Result},
     tls::TlsFiles,
@@ -39,6 +42,8 @@ pub struct Connections {
     /// Which one to try first: the next one after that which failed.
     first: AtomicUsize,
     live: Mutex<Option<Live>>,
+    /// Why the connection that was made last was refused afterwards.
+    refusal: Mutex<Refusal>,
     /// Whoever has it connects, for all who wait.
     connecting: Semaphore,
 }
@@ -113,6 +118,7 @@ impl Connections {
             first: AtomicUsize::new(somewhere() % endpoints.len()),
             endpoints,
             live: Mutex::new(None),
+            refusal: Mutex::default(),
             connecting: Semaphore::new(1),
         })
     }
@@ -120,6 +126,17 @@ impl Connections {
     /// Where the present connection leads.
     pub fn endpoint(&self) -> Option<String> {
         self.lock().as_ref().map(|live| live.name.clone())
+    }
+
+    /// Why the present connection, or the last one, has been ended by the server's judgement of us.
+    pub fn refusal(&self) -> Option<(String, &'static str)> {
+        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        refusal.get().cloned()
+    }
+
+    fn watch_for(&self, refusal: &Refusal) {
+        let mut last = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Refusal::clone(refusal);
     }
 
     pub fn drop_connection(&self) {
@@ -190,7 +207,9 @@ impl Connections {
                         hint,
                     }
                 })?;
-                self.handshake(stream, &name).await
+                let refusal = Refusal::default();
+                self.watch_for(&refusal);
+                self.handshake(Noting { stream, refusal }, &name).await
             }
             _ => self.handshake(stream, &name).await,
         }

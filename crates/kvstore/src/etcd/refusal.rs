@@ -1,9 +1,14 @@
 //! Why two sides do not trust each other, in words, and what to do about it.
 
-use std::{error::Error as _, io};
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+};
 
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
-use tonic::Status;
 
 const RENEW_THEIRS: &str = "renew the certificate of that cluster's store, and compare the clocks";
 const RENEW_OURS: &str =
@@ -70,30 +75,65 @@ fn of_alert(alert: AlertDescription) -> (String, &'static str) {
     (problem.to_owned(), hint)
 }
 
-/// Whether a connection that was made has been ended by the server's judgement of our certificate.
-pub fn of_connection(status: &Status) -> Option<(String, &'static str)> {
-    const MARK: &str = "received fatal alert: ";
-    let mut source = status.source();
-    while let Some(error) = source {
-        let text = error.to_string();
-        if let Some((_, alert)) = text.split_once(MARK) {
-            let known = [
-                AlertDescription::CertificateExpired,
-                AlertDescription::UnknownCA,
-                AlertDescription::DecryptError,
-                AlertDescription::BadCertificate,
-                AlertDescription::CertificateRequired,
-            ];
-            let alert = alert.trim();
-            let found = known
-                .into_iter()
-                .find(|known| alert.starts_with(&format!("{known:?}")));
-            return Some(found.map_or_else(
-                || (format!("it ended the handshake: {alert}"), NOT_KNOWN),
-                of_alert,
-            ));
+/// Notes what ends a connection: what lies above it knows only that it has ended.
+#[derive(Debug)]
+pub struct Noting<S> {
+    pub stream: S,
+    pub refusal: Refusal,
+}
+
+/// Empty as long as the connection is as it should be.
+pub type Refusal = Arc<OnceLock<(String, &'static str)>>;
+
+impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let Poll::Ready(Err(error)) = &read
+            && is_judgement(error)
+        {
+            // The first one is the cause of what follows.
+            let _ = self.refusal.set(of_handshake(error));
         }
-        source = error.source();
+        read
     }
-    None
+}
+
+/// With TLS 1.3 a server judges our certificate only after we took the connection for made.
+fn is_judgement(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(inner, Some(rustls::Error::AlertReceived(_)))
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Noting<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
 }
