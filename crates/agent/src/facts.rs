@@ -2,7 +2,6 @@
 //!
 //! Knows the form of the records and nothing of their worth, which the model judges.
 
-use crate::folder::Folder;
 use anyhow::{Context as _, Result, anyhow, bail};
 use ipnet::IpNet;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -17,6 +16,7 @@ use std::{
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tombolo_control::Folder;
 use tombolo_model::{
     event::Event,
     fact::{Address, AddressKey, Fact, Node, NodeKey, Set, Source},

@@ -4,19 +4,16 @@
 
 mod api;
 mod facts;
-mod folder;
 mod host;
-mod http;
 mod kernel;
-mod log;
 mod metrics;
 mod monitor;
 mod node;
 mod options;
+mod pages;
 mod queue;
 mod restore;
 mod start;
-mod supervise;
 
-pub use options::{LogFormat, Options, Underlay};
+pub use options::{Options, Underlay};
 pub use start::run;

@@ -6,6 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
 };
+use tombolo_control::LogFormat;
 use tombolo_model::{
     local::{DELETE_QUEUE_PATH, SOCKET_PATH},
     net::RoutingMode,
@@ -124,12 +125,6 @@ pub struct Options {
 pub enum Underlay {
     Ipv4,
     Ipv6,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    Text,
-    Json,
 }
 
 fn routing_mode(text: &str) -> Result<RoutingMode, String> {

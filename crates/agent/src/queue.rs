@@ -1,9 +1,6 @@
 //! Deletions that the plugin left while no agent was there, each a file of its own.
 
-use crate::{
-    folder::Folder,
-    node::{Command, ask},
-};
+use crate::node::{Command, ask};
 use anyhow::{Context as _, Result};
 use std::{
     fs, io,
@@ -11,6 +8,7 @@ use std::{
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tombolo_control::Folder;
 use tombolo_model::local::{Attachment, Reply, Request};
 
 const FILE_BYTES_MAX: u64 = 4096;

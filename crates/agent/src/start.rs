@@ -4,21 +4,21 @@ use crate::{
     api::Socket,
     facts::FactsFile,
     host,
-    http::Server,
     kernel::{Kernel, Refusal},
-    log,
     node::{Inlets, NodeLoop},
     options::{Options, Underlay},
+    pages::AgentPages,
     queue::Queue,
     restore::{self, Found},
-    supervise::Supervisor,
 };
 use anyhow::{Context as _, Result, anyhow};
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use tokio::{sync::mpsc, time::Instant};
+use tombolo_control::{Server, Supervisor, start_log};
 use tombolo_datapath::Datapath;
 use tombolo_linux::{
     lock::{self, Lock},
@@ -35,7 +35,7 @@ const RUN_FOLDER: &str = "/run/tombolo";
 
 /// Runs the agent until it is asked to end. What it has put into the kernel stays and works on.
 pub fn run(options: Options) -> Result<()> {
-    log::start(options.log_format);
+    start_log(options.log_format);
     let netlink = Netlink::open()?;
     let checked = Checked::new(&options, &netlink)?;
     tombolo_datapath::probe().map_err(Refusal::from)?;
@@ -111,7 +111,9 @@ async fn serve(options: &Options, checked: Checked, netlink: Netlink) -> Result<
     let started = Instant::now();
     let Checked { world, uplinks } = checked;
     // Whatever can fail without the kernel's tables comes before they are touched.
-    let http = Server::bind(options.listen).await?;
+    let http = Server::bind(options.listen)
+        .await
+        .context("give --listen a free address")?;
     let facts = options.facts.as_deref().map(FactsFile::open).transpose()?;
     let queue = Queue::open(&options.delete_queue)?;
     let socket = Socket::bind(&options.socket)?;
@@ -124,13 +126,16 @@ async fn serve(options: &Options, checked: Checked, netlink: Netlink) -> Result<
     recover(&mut node)?;
     node.drain();
 
-    let mut supervisor = Supervisor::new();
+    let mut supervisor = Supervisor::new("the agent ends, the programs go on");
     let (commands, commands_receiver) = mpsc::channel(COMMANDS);
     let (facts_sender, facts_receiver) = mpsc::channel(FACTS);
     if let Some(facts) = facts {
         supervisor.spawn("facts", facts.follow(facts_sender, supervisor.stop()));
     }
-    supervisor.spawn("http", http.serve(commands.clone(), supervisor.stop()));
+    supervisor.spawn(
+        "http",
+        http.serve(Arc::new(AgentPages(commands.clone())), supervisor.stop()),
+    );
     supervisor.spawn("queue", queue.follow(commands.clone(), supervisor.stop()));
     supervisor.spawn("api", socket.serve(commands, supervisor.stop()));
     let config = node.world.config();

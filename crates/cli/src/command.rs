@@ -11,6 +11,7 @@ use std::{path::Path, process::ExitCode};
 use tombolo_model::local::{Reply, Request};
 
 mod address;
+mod certificates;
 mod endpoint;
 mod identity;
 mod monitor;
@@ -25,6 +26,13 @@ mod version;
 pub enum Command {
     /// Run the agent of this node
     Agent(Box<tombolo_agent::Options>),
+    /// Hold a cluster's part of the mesh's state in memory, and serve it as an etcd
+    Store(Box<tombolo_control::StoreOptions>),
+    /// Copy the stores of a cluster's peers into its own
+    Kvstoremesh(Box<tombolo_control::KvstoremeshOptions>),
+    /// Make and look after the certificates of a cluster's store
+    #[command(subcommand)]
+    Certificates(certificates::Verb),
     /// Show whether this node is healthy; the exit code is 0 only if it is
     Status(Output),
     /// Print packets as they are dropped, and with --all as connections are opened
@@ -60,6 +68,9 @@ impl Command {
     pub fn run(self, socket: &Path) -> Result<ExitCode> {
         match self {
             Command::Agent(options) => tombolo_agent::run(*options)?,
+            Command::Store(options) => tombolo_control::run_store(*options)?,
+            Command::Kvstoremesh(options) => tombolo_control::run_kvstoremesh(*options)?,
+            Command::Certificates(verb) => verb.run()?,
             Command::Status(output) => return status::run(socket, output),
             Command::Monitor(monitor) => monitor.run(socket)?,
             Command::Endpoint(endpoint) => endpoint.run(socket)?,

@@ -45,12 +45,13 @@ const WORLD: &[&str] = &[
     "tracing-subscriber",
 ];
 
-const WALLS: [Wall; 15] = [
+const WALLS: [Wall; 16] = [
     wall("abi", &[], ASYNC_BUT_AYA),
     wall(
         "agent",
         &[
             "clustermesh",
+            "control",
             "datapath",
             "k8s",
             "kvstore",
@@ -65,6 +66,7 @@ const WALLS: [Wall; 15] = [
         &[
             "agent",
             "clustermesh",
+            "control",
             "datapath",
             "k8s",
             "kvstore",
@@ -77,6 +79,11 @@ const WALLS: [Wall; 15] = [
     ),
     wall("clustermesh", &["kvstore", "model"], NONE),
     wall("cni", &["linux", "model"], ASYNC),
+    wall(
+        "control",
+        &["clustermesh", "k8s", "kvstore", "model"],
+        &["aya"],
+    ),
     wall("datapath", &["abi", "linux", "model"], &["kube", "tonic"]),
     wall("ebpf", &["abi"], &["libc", "rustix", "serde", "tokio"]),
     wall("k8s", &["model"], NONE),

@@ -8,7 +8,7 @@ async fn until_stopped(stop: CancellationToken) -> Result<()> {
 
 #[tokio::test]
 async fn a_signal_lets_all_finish() {
-    let mut supervisor = Supervisor::new();
+    let mut supervisor = Supervisor::new("it ends");
     let stop = supervisor.stop();
     supervisor.spawn("other", until_stopped(stop.clone()));
     supervisor
@@ -19,7 +19,7 @@ async fn a_signal_lets_all_finish() {
 
 #[tokio::test]
 async fn an_essential_task_takes_all_with_it() {
-    let mut supervisor = Supervisor::new();
+    let mut supervisor = Supervisor::new("it ends");
     let stop = supervisor.stop();
     supervisor.spawn("reader", async { Err(anyhow!("no more to read")) });
     supervisor.spawn("other", until_stopped(stop.clone()));
@@ -35,7 +35,7 @@ async fn an_essential_task_takes_all_with_it() {
 
 #[tokio::test]
 async fn an_end_that_nobody_asked_for_is_an_error() {
-    let supervisor = Supervisor::new();
+    let supervisor = Supervisor::new("it ends");
     let error = supervisor
         .run_until(ready(Ok(())), pending())
         .await
@@ -45,7 +45,7 @@ async fn an_end_that_nobody_asked_for_is_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn who_does_not_stop_is_cut_off() {
-    let mut supervisor = Supervisor::new();
+    let mut supervisor = Supervisor::new("it ends");
     supervisor.spawn("stuck", pending());
     let begun = Instant::now();
     supervisor

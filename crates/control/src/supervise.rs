@@ -1,4 +1,4 @@
-//! The agent's tasks: each has a name, all are essential, and they end together.
+//! The tasks of a program: each has a name, all are essential, and they end together.
 
 use anyhow::{Context as _, Result, anyhow};
 use std::{future::Future, time::Duration};
@@ -18,13 +18,16 @@ const GRACE: Duration = Duration::from_secs(5);
 pub struct Supervisor {
     tasks: JoinSet<(&'static str, Result<()>)>,
     stop: CancellationToken,
+    farewell: &'static str,
 }
 
 impl Supervisor {
-    pub fn new() -> Supervisor {
+    /// `farewell` is what the log says when the program is asked to end.
+    pub fn new(farewell: &'static str) -> Supervisor {
         Supervisor {
             tasks: JoinSet::new(),
             stop: CancellationToken::new(),
+            farewell,
         }
     }
 
@@ -71,7 +74,7 @@ impl Supervisor {
                 }
                 Some(joined) = self.tasks.join_next() => joined.unwrap_or_else(|error| ("task", Err(error.into()))),
                 signal = &mut asked, if deadline.is_none() => {
-                    tracing::info!("{signal}: the agent ends, the programs go on");
+                    tracing::info!("{signal}: {}", self.farewell);
                     deadline = Some(self.stop_all());
                     continue;
                 }

@@ -16,7 +16,11 @@ impl Folder {
     pub fn watch(path: &Path) -> io::Result<Folder> {
         let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         // Files are moved into their place when they are whole; what is written in place is taken when it is closed.
-        let flags = WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR;
+        let flags = WatchFlags::MOVED_TO
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::CLOSE_WRITE
+            | WatchFlags::DELETE
+            | WatchFlags::ONLYDIR;
         inotify::add_watch(&fd, path, flags)?;
         #[expect(
             deprecated,

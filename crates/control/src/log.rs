@@ -1,8 +1,14 @@
-//! The agent's log: structured, on standard error, filtered by `RUST_LOG`.
+//! The log of a program: structured, on standard error, filtered by `RUST_LOG`.
 
-use crate::options::LogFormat;
+use clap::ValueEnum;
 use std::io;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
 
 /// Does nothing when the program has a log already.
 pub fn start(format: LogFormat) {

@@ -1,0 +1,26 @@
+//! The programs of a cluster: its store, what exports the cluster into it, and what copies its peers into it.
+//!
+//! Composition only: `kvstore` and `clustermesh` decide, here they meet files, sockets, signals and the clock. What the
+//! agent of a node shares with these programs is here too: supervision, logs, probes, and the folder of peers.
+
+mod certificates;
+mod folder;
+mod http;
+mod kvstoremesh;
+mod log;
+mod metrics;
+mod options;
+mod peers;
+mod store;
+mod supervise;
+mod writing;
+
+pub use certificates::{Certificates, Listed, days_left, epoch};
+pub use folder::Folder;
+pub use http::{Answer, Pages, Server};
+pub use kvstoremesh::{KvstoremeshOptions, run as run_kvstoremesh};
+pub use log::{LogFormat, start as start_log};
+pub use metrics::Page;
+pub use peers::{FileConnect, Found, Peers, Role, render as render_peers};
+pub use store::{StoreOptions, run as run_store};
+pub use supervise::Supervisor;
