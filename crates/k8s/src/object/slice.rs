@@ -1,0 +1,178 @@
+//! A part of the endpoints of a service.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use serde::Deserialize;
+use tombolo_model::record::{Conditions, Family};
+
+use super::form::{Fault, Source, Words, or_default, parse_ip};
+
+const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointSlice {
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+    /// None if its endpoints are names of hosts; these are not kept.
+    pub family: Option<Family>,
+    pub endpoints: Box<[SliceEndpoint]>,
+    pub ports: Vec<SlicePort>,
+}
+
+/// All slices together have as many as there are pods, so it is kept small.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SliceEndpoint {
+    pub addresses: Box<[IpAddr]>,
+    pub conditions: Conditions,
+    pub hostname: Option<Box<str>>,
+    pub node: Option<Arc<str>>,
+    pub zone: Option<Arc<str>>,
+    /// The zones that it is meant for.
+    pub hints: Option<Box<[Arc<str>]>>,
+    /// Deprecated by Kubernetes.
+    pub topology: Option<Box<BTreeMap<String, String>>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SlicePort {
+    pub name: Option<String>,
+    pub protocol: Option<String>,
+    /// Every port if absent.
+    pub port: Option<u16>,
+    pub app_protocol: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Form {
+    #[serde(deserialize_with = "or_default")]
+    metadata: Meta,
+    #[serde(deserialize_with = "or_default")]
+    address_type: String,
+    #[serde(deserialize_with = "or_default")]
+    endpoints: Vec<EndpointForm>,
+    #[serde(deserialize_with = "or_default")]
+    ports: Vec<SlicePort>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Meta {
+    #[serde(deserialize_with = "or_default")]
+    labels: Words,
+    #[serde(deserialize_with = "or_default")]
+    annotations: Words,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct EndpointForm {
+    #[serde(deserialize_with = "or_default")]
+    addresses: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
+    conditions: ConditionsForm,
+    hostname: Option<Box<str>>,
+    #[serde(deserialize_with = "or_default")]
+    deprecated_topology: Words,
+    node_name: Option<Arc<str>>,
+    zone: Option<Arc<str>>,
+    hints: Option<Hints>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ConditionsForm {
+    ready: Option<bool>,
+    serving: Option<bool>,
+    terminating: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Hints {
+    #[serde(deserialize_with = "or_default")]
+    for_zones: Vec<ForZone>,
+}
+
+#[derive(Deserialize)]
+struct ForZone {
+    name: Arc<str>,
+}
+
+impl EndpointSlice {
+    pub(super) fn read(source: &impl Source) -> Result<EndpointSlice, Fault> {
+        let form: Form = source.read()?;
+        let family = match form.address_type.as_str() {
+            "IPv4" => Some(Family::V4),
+            "IPv6" => Some(Family::V6),
+            "FQDN" => None,
+            other => {
+                let reason = format!("`{other}` is none of IPv4, IPv6 and FQDN");
+                return Err(Fault::new("addressType", reason));
+            }
+        };
+        let mut endpoints = Vec::new();
+        if let Some(family) = family {
+            for (index, item) in form.endpoints.into_iter().enumerate() {
+                endpoints.push(endpoint(index, item, family)?);
+            }
+        }
+        Ok(EndpointSlice {
+            labels: form.metadata.labels,
+            annotations: form.metadata.annotations,
+            family,
+            endpoints: endpoints.into(),
+            ports: form.ports,
+        })
+    }
+
+    /// The service whose endpoints these are, in the same namespace.
+    pub fn service(&self) -> Option<&str> {
+        let name = self.labels.get(SERVICE_LABEL)?;
+        (!name.is_empty()).then_some(name)
+    }
+}
+
+fn endpoint(index: usize, form: EndpointForm, family: Family) -> Result<SliceEndpoint, Fault> {
+    let fault = |at, reason: String| {
+        let path = format!("endpoints[{index}].addresses[{at}]");
+        Err(Fault::new(path, reason))
+    };
+    let mut addresses = Vec::with_capacity(form.addresses.len());
+    for (at, text) in form.addresses.iter().enumerate() {
+        match parse_ip(text) {
+            Ok(ip) if ip.is_ipv4() == (family == Family::V4) => addresses.push(ip),
+            Ok(_) => return fault(at, format!("`{text}` is not {}", family.word())),
+            Err(reason) => return fault(at, reason),
+        }
+    }
+    let ConditionsForm {
+        ready,
+        serving,
+        terminating,
+    } = form.conditions;
+    let names = |hints: Hints| hints.for_zones.into_iter().map(|zone| zone.name).collect();
+    let topology = form.deprecated_topology;
+    Ok(SliceEndpoint {
+        addresses: addresses.into(),
+        conditions: Conditions {
+            ready,
+            serving,
+            terminating,
+        },
+        hostname: form.hostname,
+        node: form.node_name,
+        zone: form.zone,
+        hints: form.hints.map(names),
+        topology: (!topology.is_empty()).then(|| Box::new(topology)),
+    })
+}
+
+impl SliceEndpoint {
+    /// Whether connections may go there: it is ready, or it is on its way out and still answers.
+    pub fn answers(&self) -> bool {
+        let ready = self.conditions.ready.unwrap_or(true);
+        ready || self.conditions.serving.unwrap_or(ready)
+    }
+}
