@@ -135,7 +135,7 @@ impl Manifest {
 
 /// The documents of a file and the lines in which they begin. They are parted before they are read, so that one that
 /// can't be read takes no other with it.
-fn documents(text: &str) -> Vec<(usize, &str)> {
+pub(crate) fn documents(text: &str) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     let (mut begin, mut begin_line, mut at) = (0, 1, 0);
     for (number, line) in (1..).zip(text.split_inclusive('\n')) {
@@ -155,7 +155,7 @@ fn is_separator(line: &str) -> bool {
 }
 
 /// Null if there is nothing but comments.
-fn read_yaml(text: &str) -> Result<Value, String> {
+pub(crate) fn read_yaml(text: &str) -> Result<Value, String> {
     let mut options = serde_saphyr::Options::default();
     options.with_snippet = false;
     if let Some(budget) = &mut options.budget {
