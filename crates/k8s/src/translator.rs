@@ -9,7 +9,7 @@ mod spaces;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use tombolo_model::{
     event::Event,
@@ -37,7 +37,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Translator {
     options: Options,
-    kinds: BTreeMap<Kind, Feed>,
+    kinds: [Feed; Kind::ALL.len()],
     objects: Objects,
     nodes: Outbox<Arc<str>>,
     identities: Outbox<Identity>,
@@ -60,10 +60,7 @@ impl Translator {
         Translator {
             objects: Objects::new(options.default_global_namespace),
             options,
-            kinds: Kind::ALL
-                .into_iter()
-                .map(|kind| (kind, Feed::default()))
-                .collect(),
+            kinds: Default::default(),
             nodes: Outbox::default(),
             identities: Outbox::default(),
             addresses: Outbox::default(),
@@ -129,30 +126,54 @@ impl Translator {
         let ready = self.is_ready(resource);
         let (options, objects) = (&self.options, &self.objects);
         match resource {
-            Resource::Nodes => self.nodes.next(ready, |name| {
-                (Name::Node(name.to_string()), objects.node(options, name))
-            }),
-            Resource::Identities => self
-                .identities
-                .next(ready, |id| (Name::Identity(*id), objects.identity(*id))),
-            Resource::Addresses => self.addresses.next(ready, |ip| {
-                let name = AddressName {
-                    ip: *ip,
-                    length: None,
+            Resource::Nodes => {
+                let make = |name: &Arc<str>| {
+                    let record = objects.node(options, name);
+                    (Name::Node(name.to_string()), record)
                 };
-                (Name::Address(name), objects.address(*ip))
-            }),
-            Resource::Services => self.services.next(ready, |place| {
-                (Name::Service(place.into()), objects.service(options, place))
-            }),
-            Resource::EndpointSlices => self.slices.next(ready, |place| {
-                let name = Name::EndpointSlice(place.into());
-                (name, objects.slice(options, place))
-            }),
-            Resource::ServiceExports => self.exports.next(ready, |place| {
-                let name = Name::ServiceExport(place.into());
-                (name, objects.export(options, place))
-            }),
+                self.nodes.next(ready, || objects.all_nodes(), make)
+            }
+            Resource::Identities => {
+                let make = |identity: &Identity| {
+                    let record = objects.identity(*identity);
+                    (Name::Identity(*identity), record)
+                };
+                self.identities
+                    .next(ready, || objects.all_identities(), make)
+            }
+            Resource::Addresses => {
+                let make = |ip: &IpAddr| {
+                    let (ip, length) = (*ip, None);
+                    (
+                        Name::Address(AddressName { ip, length }),
+                        objects.address(ip),
+                    )
+                };
+                self.addresses.next(ready, || objects.claims.all(), make)
+            }
+            Resource::Services => {
+                let make =
+                    |place: &Place| (Name::Service(place.into()), objects.service(options, place));
+                self.services.next(ready, || objects.all_services(), make)
+            }
+            Resource::EndpointSlices => {
+                let make = |place: &Place| {
+                    (
+                        Name::EndpointSlice(place.into()),
+                        objects.slice(options, place),
+                    )
+                };
+                self.slices.next(ready, || objects.all_slices(), make)
+            }
+            Resource::ServiceExports => {
+                let make = |place: &Place| {
+                    (
+                        Name::ServiceExport(place.into()),
+                        objects.export(options, place),
+                    )
+                };
+                self.exports.next(ready, || objects.all_exports(), make)
+            }
         }
     }
 
@@ -160,12 +181,12 @@ impl Translator {
     pub fn is_ready(&self, resource: Resource) -> bool {
         self.sources(resource)
             .iter()
-            .all(|kind| self.kinds[kind].synced)
+            .all(|kind| self.kinds[*kind as usize].synced)
     }
 
     /// Whether this kind has been told once.
     pub fn is_synced(&self, kind: Kind) -> bool {
-        self.kinds[&kind].synced
+        self.kinds[kind as usize].synced
     }
 
     /// How many objects of this kind are known.
@@ -202,6 +223,6 @@ impl Translator {
     }
 
     fn feed(&mut self, kind: Kind) -> &mut Feed {
-        self.kinds.entry(kind).or_default()
+        &mut self.kinds[kind as usize]
     }
 }

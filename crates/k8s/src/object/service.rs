@@ -136,6 +136,11 @@ impl Service {
             traffic_distribution: spec.traffic_distribution,
         })
     }
+
+    /// Whether it is for peers. They can't use a name elsewhere.
+    pub fn is_told(&self) -> bool {
+        self.shared && self.kind != ServiceType::ExternalName
+    }
 }
 
 impl Spec {

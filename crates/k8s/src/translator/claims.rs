@@ -55,6 +55,11 @@ impl Claims {
         owned
     }
 
+    /// All addresses that anyone claims.
+    pub(super) fn all(&self) -> impl Iterator<Item = IpAddr> {
+        self.0.keys().copied()
+    }
+
     pub(super) fn owner(&self, ip: IpAddr) -> Option<&Place> {
         Some(&self.0.get(&ip)?.owner)
     }

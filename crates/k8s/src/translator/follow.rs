@@ -18,7 +18,7 @@ use crate::{
 
 impl Translator {
     pub(super) fn upsert(&mut self, key: ObjectKey, object: Object) {
-        let generation = self.kinds[&key.kind].generation;
+        let generation = self.kinds[key.kind as usize].generation;
         match object {
             Object::Namespace(object) => self.set_namespace(&key.name, Some(object), generation),
             Object::CiliumNode(object) => self.upsert_node(&key, object, generation),
@@ -191,10 +191,10 @@ impl Translator {
     }
 
     fn upsert_service(&mut self, key: &ObjectKey, object: Box<Service>, generation: u32) {
-        let shared = object.shared;
+        let is_told = object.is_told();
         let (namespace, space) = self.objects.space(&key.namespace);
         if let Some((name, before)) = space.services.put(&key.name, object, generation) {
-            let scope_changed = before.is_some_and(|before| before.shared) != shared;
+            let scope_changed = before.is_some_and(|before| before.is_told()) != is_told;
             self.mark_service(Place { namespace, name }, scope_changed);
         }
     }
@@ -204,7 +204,7 @@ impl Translator {
             return;
         };
         if let Some((name, before)) = space.services.take(name) {
-            self.mark_service(Place { namespace, name }, before.shared);
+            self.mark_service(Place { namespace, name }, before.is_told());
         }
     }
 

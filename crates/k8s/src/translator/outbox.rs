@@ -33,18 +33,24 @@ impl<N> Default for Outbox<N> {
 }
 
 impl<N: Ord> Outbox<N> {
+    /// What is told of this may have changed.
     pub(super) fn mark(&mut self, name: N) {
-        self.dirty.insert(name);
+        // As long as nothing is told, there is nothing to remember: it begins with all there is by then.
+        if self.phase != Phase::Waiting {
+            self.dirty.insert(name);
+        }
     }
 
     pub(super) fn told(&self) -> usize {
         self.told.len()
     }
 
-    /// The next event; `make` says how it is called and what is to be told of it, if anything.
-    pub(super) fn next(
+    /// The next event. It begins with `all` there is; `make` says how something is called and what is to be told of it,
+    /// if anything.
+    pub(super) fn next<A: Iterator<Item = N>>(
         &mut self,
         ready: bool,
+        all: impl FnOnce() -> A,
         make: impl Fn(&N) -> (Name, Option<Record>),
     ) -> Option<Event<Name, Record>> {
         if self.phase == Phase::Waiting {
@@ -52,6 +58,7 @@ impl<N: Ord> Outbox<N> {
                 return None;
             }
             self.phase = Phase::Filling;
+            self.dirty = all().collect();
             return Some(Event::Restart);
         }
         while let Some(item) = self.dirty.pop_first() {

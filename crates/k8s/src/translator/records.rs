@@ -89,7 +89,7 @@ impl Objects {
     /// Only services that are global and shared are told of.
     pub(super) fn service(&self, options: &Options, place: &Place) -> Option<Record> {
         let space = self.global_space(place)?;
-        let service = space.shared_service(&place.name)?;
+        let service = space.told_service(&place.name)?;
         let mut told = record::Service {
             cluster: options.cluster.clone(),
             namespace: place.namespace.to_string(),
@@ -122,7 +122,7 @@ impl Objects {
     pub(super) fn slice(&self, options: &Options, place: &Place) -> Option<Record> {
         let space = self.global_space(place)?;
         let slice = space.slices.get(&place.name)?;
-        space.shared_service(slice.service()?)?;
+        space.told_service(slice.service()?)?;
         let ports = slice.ports.iter().map(|port| EndpointPort {
             name: port.name.clone(),
             protocol: port.protocol.clone(),
@@ -186,10 +186,9 @@ impl Objects {
 }
 
 impl Space {
-    fn shared_service(&self, name: &str) -> Option<&Service> {
+    fn told_service(&self, name: &str) -> Option<&Service> {
         let service = self.services.get(name)?;
-        let shared = service.shared && service.kind != ServiceType::ExternalName;
-        shared.then_some(&**service)
+        service.is_told().then_some(&**service)
     }
 }
 

@@ -230,6 +230,35 @@ impl Objects {
         }
     }
 
+    pub(super) fn all_nodes(&self) -> impl Iterator<Item = Arc<str>> {
+        self.nodes.0.keys().cloned()
+    }
+
+    pub(super) fn all_identities(&self) -> impl Iterator<Item = Identity> {
+        self.identities.keys().copied()
+    }
+
+    pub(super) fn all_services(&self) -> impl Iterator<Item = Place> {
+        self.all(|space| &space.services)
+    }
+
+    pub(super) fn all_slices(&self) -> impl Iterator<Item = Place> {
+        self.all(|space| &space.slices)
+    }
+
+    pub(super) fn all_exports(&self) -> impl Iterator<Item = Place> {
+        self.all(|space| &space.exports)
+    }
+
+    fn all<T: 'static>(&self, of: fn(&Space) -> &Names<T>) -> impl Iterator<Item = Place> {
+        self.spaces.iter().flat_map(move |(namespace, space)| {
+            of(space).0.keys().map(|name| Place {
+                namespace: namespace.clone(),
+                name: name.clone(),
+            })
+        })
+    }
+
     pub(super) fn count(&self, kind: Kind) -> usize {
         let of = |count: fn(&Space) -> usize| self.spaces.values().map(count).sum();
         match kind {
