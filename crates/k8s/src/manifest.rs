@@ -2,6 +2,9 @@
 //!
 //! Bytes in, objects and rejects out. Deliberately without files: whoever reads these gives each its name.
 
+#[cfg(test)]
+mod tests;
+
 use serde_json::{Value, value::RawValue};
 
 use crate::{

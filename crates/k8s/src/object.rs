@@ -11,6 +11,8 @@ mod node;
 mod read;
 mod service;
 mod slice;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

@@ -3,6 +3,9 @@
 //! What could not be read is not thereby gone: an object that is refused stays as it was known before, and as long as
 //! it is not even known which object something was, nothing is taken for gone.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use tombolo_model::event::Event;

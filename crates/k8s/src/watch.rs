@@ -5,6 +5,9 @@
 //! asked for with `sendInitialEvents=true&allowWatchBookmarks=true`): it is `Synced` for its kind. Deliberately without
 //! reading: whoever does it hands over line by line.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;

@@ -93,7 +93,13 @@ fn fault(error: serde_path_to_error::Error<serde_json::Error>) -> Fault {
         path if path == "." => String::new(),
         path => path,
     };
-    Fault::new(path, error.into_inner().to_string())
+    let reason = error.into_inner().to_string();
+    // The place in the text says less than the path.
+    let reason = match reason.rsplit_once(" at line ") {
+        Some((reason, _)) if !path.is_empty() => reason,
+        _ => &reason,
+    };
+    Fault::new(path, reason)
 }
 
 /// What others wrote, made fit for one line of a log or status: neither long nor able to steer a terminal.
