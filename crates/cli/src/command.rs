@@ -28,6 +28,8 @@ pub enum Command {
     Agent(Box<tombolo_agent::Options>),
     /// Hold a cluster's part of the mesh's state in memory, and serve it as an etcd
     Store(Box<tombolo_control::StoreOptions>),
+    /// Tell a cluster's peers, through its store, of its nodes, pods, identities and services
+    Apiserver(Box<tombolo_control::ApiserverOptions>),
     /// Copy the stores of a cluster's peers into its own
     Kvstoremesh(Box<tombolo_control::KvstoremeshOptions>),
     /// Make and look after the certificates of a cluster's store
@@ -69,6 +71,7 @@ impl Command {
         match self {
             Command::Agent(options) => tombolo_agent::run(*options)?,
             Command::Store(options) => tombolo_control::run_store(*options)?,
+            Command::Apiserver(options) => tombolo_control::run_apiserver(*options)?,
             Command::Kvstoremesh(options) => tombolo_control::run_kvstoremesh(*options)?,
             Command::Certificates(verb) => verb.run()?,
             Command::Status(output) => return status::run(socket, output),

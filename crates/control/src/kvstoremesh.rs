@@ -15,7 +15,7 @@ use tokio::{sync::mpsc, time::Instant};
 use tombolo_clustermesh::{
     Scope,
     drive::{self, Signals},
-    kvstoremesh::Kvstoremesh,
+    kvstoremesh::{GRACE, Kvstoremesh},
     reader::{self, Reader, Told},
 };
 use tombolo_model::{local::PeerStatus, record::Resource};
@@ -39,6 +39,15 @@ pub struct KvstoremeshOptions {
         default_value = "/var/lib/cilium/clustermesh"
     )]
     pub clustermesh_config: PathBuf,
+    /// Seconds that agents have to leave a peer which was taken out, before its records go from the store
+    #[arg(
+        long,
+        env = "TOMBOLO_DRAIN_GRACE",
+        value_name = "SECONDS",
+        default_value_t = GRACE.as_secs(),
+        value_parser = clap::value_parser!(u64).range(..=86_400)
+    )]
+    pub drain_grace: u64,
     /// Where /healthz, /readyz, /metrics and /status are served
     #[arg(
         long,
@@ -67,8 +76,10 @@ async fn serve(options: KvstoremeshOptions, connect: FileConnect) -> Result<()> 
         .await
         .context("give --health-listen a free address")?;
     let start = Instant::now();
+    let mut mesh = Kvstoremesh::new(replica(), random());
+    mesh.set_grace(Duration::from_secs(options.drain_grace));
     let mirror = Arc::new(Mirror {
-        mesh: Mutex::new(Kvstoremesh::new(replica(), random())),
+        mesh: Mutex::new(mesh),
         signals: Signals::default(),
     });
     let copies = Copies {

@@ -3,6 +3,7 @@
 //! Composition only: `kvstore` and `clustermesh` decide, here they meet files, sockets, signals and the clock. What the
 //! agent of a node shares with these programs is here too: supervision, logs, probes, and the folder of peers.
 
+mod apiserver;
 mod certificates;
 mod folder;
 mod http;
@@ -15,6 +16,7 @@ mod store;
 mod supervise;
 mod writing;
 
+pub use apiserver::{ApiserverOptions, run as run_apiserver};
 pub use certificates::{Certificates, Listed, days_left, epoch};
 pub use folder::Folder;
 pub use http::{Answer, Pages, Server};
