@@ -82,6 +82,7 @@ fn config(options: &Options) -> Config {
         prefer_ipv6: options.underlay == Underlay::Ipv6,
         pod_mtu: 0,
         sources: options.facts.iter().map(|_| Source::File).collect(),
+        reads_clusters: false,
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Config {
     pub pod_mtu: u32,
     /// Those that must have told everything before what they did not repeat after a restart is taken away.
     pub sources: Vec<Source>,
+    /// Whether other clusters' stores are read, so that `Fact::Awaited` tells whom to wait for beside the sources.
+    pub reads_clusters: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

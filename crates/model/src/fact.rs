@@ -9,7 +9,7 @@ use crate::{
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::{fmt, net::IpAddr};
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
@@ -21,6 +21,9 @@ pub enum Fact {
         set: Set,
         record: String,
     },
+    /// The clusters whose stores are read and that have not told all they have since the start, each with its number if
+    /// that is known from before. What was recovered and may be theirs stays.
+    Awaited(BTreeMap<String, Option<ClusterId>>),
     Endpoint(EndpointFact),
 }
 

@@ -10,7 +10,7 @@
 
 use crate::{
     change::{Change, EndpointPath, NodePath, Place, PolicyEntry, Reach},
-    id::{EndpointId, NodeSlot},
+    id::{ClusterId, EndpointId, NodeSlot},
     tables::Tables,
 };
 use ipnet::IpNet;
@@ -63,9 +63,12 @@ enum Gate {
     NodeHeld(NodeSlot),
     PolicyHeld(EndpointId),
     SlotUnused(NodeSlot),
-    /// Every source has told all it has.
-    Synced,
+    /// All who may know of this owner's rows have told all they have.
+    Told(Owner),
 }
+
+/// The cluster that a row from before the start belongs to, as far as can be told.
+pub(crate) type Owner = Option<ClusterId>;
 
 struct Backoff {
     attempts: u32,
@@ -80,8 +83,9 @@ pub(crate) struct Ledger {
     slot_uses: BTreeMap<NodeSlot, usize>,
     slot_by_address: BTreeMap<IpAddr, NodeSlot>,
     /// Held since before the start, and no source has spoken of it yet.
-    recovered: BTreeSet<Key>,
-    synced: bool,
+    recovered: BTreeMap<Key, Owner>,
+    /// Owners of whose recovered rows nothing is taken away yet.
+    spared: BTreeSet<Owner>,
     touched: BTreeSet<Key>,
     turns: BTreeSet<Turn>,
     waits: BTreeMap<Key, Gate>,
@@ -90,10 +94,26 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Starts from what the kernel holds. Nothing of it is taken away before `set_synced`.
+    /// Starts from what the kernel holds. Nothing of it is taken away before `unspare` is called with its owner.
     pub(crate) fn recover(&mut self, tables: Tables) {
         self.take_over(tables);
-        self.recovered = self.keys_held().collect();
+        let owned = |key| (key, self.owner(key));
+        self.recovered = self.keys_held().map(owned).collect();
+        self.spared = self.recovered.values().copied().collect();
+    }
+
+    fn owner(&self, key: Key) -> Owner {
+        let cluster = |slot: NodeSlot| Some(self.held.nodes.get(&slot)?.cluster);
+        match key {
+            Key::Node(slot) => cluster(slot),
+            // A range is whose the addresses in it are; the first of them is its node's own.
+            Key::Address(prefix) | Key::Route(prefix) => {
+                let above = self.held.addresses.range(prefix..);
+                let mut within = above.take_while(|(other, _)| prefix.contains(*other));
+                within.find_map(|(_, reach)| cluster(slot_of(reach)?))
+            }
+            Key::Policy(_) | Key::Endpoint(_) => None,
+        }
     }
 
     /// Believes what was read from the kernel rather than what was told to it.
@@ -131,11 +151,26 @@ impl Ledger {
             .chain(routes.iter().map(|prefix| Key::Route(*prefix)))
     }
 
-    /// From now on what is held and not wanted goes.
-    pub(crate) fn set_synced(&mut self) {
-        self.synced = true;
-        self.recovered.clear();
-        self.release(Gate::Synced);
+    pub(crate) fn spared(&self) -> &BTreeSet<Owner> {
+        &self.spared
+    }
+
+    /// From now on what is held of this owner and not wanted goes.
+    pub(crate) fn unspare(&mut self, owner: Owner) {
+        self.spared.remove(&owner);
+        self.release(Gate::Told(owner));
+        if self.spared.is_empty() {
+            self.recovered.clear();
+        }
+    }
+
+    /// Rows that are kept only because somebody who has not told all yet may speak of them.
+    pub(crate) fn kept(&self) -> usize {
+        let kept = |(gate, key): &&(Gate, Key)| {
+            matches!(gate, Gate::Told(_) | Gate::SlotUnused(_))
+                && self.gate_of_start(*key).is_some()
+        };
+        self.waiting.iter().filter(kept).count()
     }
 
     pub(crate) fn held(&self) -> &Tables {
@@ -161,7 +196,8 @@ impl Ledger {
     }
 
     pub(crate) fn pending(&self) -> usize {
-        self.touched.len() + self.turns.len() + self.waiting.len() + self.resting().count()
+        let waiting = self.waiting.len() - self.kept();
+        self.touched.len() + self.turns.len() + waiting + self.resting().count()
     }
 
     fn resting(&self) -> impl Iterator<Item = (&Key, Duration)> {
@@ -246,14 +282,17 @@ impl Ledger {
                 }
             }
             Change::NodeSet(slot, _) | Change::NodeGone(slot) => {
-                let former = self.held.nodes.get(slot).map(|path| path.address);
-                if let Some(address) =
-                    former.filter(|address| self.slot_by_address.get(address) == Some(slot))
+                let former = self.held.nodes.get(slot).cloned();
+                if let Some(path) = &former
+                    && self.slot_by_address.get(&path.address) == Some(slot)
                 {
-                    self.slot_by_address.remove(&address);
+                    self.slot_by_address.remove(&path.address);
                 }
                 self.held.apply(change);
                 if let Change::NodeSet(slot, path) = change {
+                    if former.is_some_and(|former| former.cluster != path.cluster) {
+                        self.disown(*slot);
+                    }
                     self.slot_by_address.insert(path.address, *slot);
                     self.release(Gate::NodeHeld(*slot));
                 }
@@ -359,7 +398,7 @@ impl Ledger {
                 },
             ) => {
                 let reached = self.held.addresses.get(prefix).and_then(slot_of).is_some();
-                (reached && self.spared(key)).then_some(Gate::Synced)
+                self.gate_of_start(key).filter(|_| reached)
             }
             Change::EndpointSet(id, _)
                 if self.held.policies.get(id) != wanted.policy(*id).as_ref() =>
@@ -374,19 +413,30 @@ impl Ledger {
                         ..
                     })
                 );
-                (!local && self.spared(key)).then_some(Gate::Synced)
+                self.gate_of_start(key).filter(|_| !local)
             }
-            Change::RouteGone(_) => self.spared(key).then_some(Gate::Synced),
+            Change::RouteGone(_) => self.gate_of_start(key),
             Change::NodeGone(slot) if self.slot_uses.contains_key(slot) => {
                 Some(Gate::SlotUnused(*slot))
             }
-            Change::NodeGone(_) => self.spared(key).then_some(Gate::Synced),
+            Change::NodeGone(_) => self.gate_of_start(key),
             _ => None,
         }
     }
 
-    fn spared(&self, key: Key) -> bool {
-        !self.synced && self.recovered.contains(&key)
+    fn gate_of_start(&self, key: Key) -> Option<Gate> {
+        let owner = self.recovered.get(&key)?;
+        self.spared.contains(owner).then_some(Gate::Told(*owner))
+    }
+
+    /// What was recovered with a slot must not lead to a node of another cluster.
+    fn disown(&mut self, slot: NodeSlot) {
+        let leads_there = |key: &Key| matches!(key, Key::Address(prefix) if self.held.addresses.get(prefix).and_then(slot_of) == Some(slot));
+        let keys: Vec<Key> = self.recovered.keys().copied().filter(leads_there).collect();
+        for key in keys {
+            self.recovered.remove(&key);
+            self.touched.insert(key);
+        }
     }
 
     fn release(&mut self, gate: Gate) {

@@ -200,8 +200,14 @@ pub struct Status {
     pub pod_ranges: Vec<IpNet>,
     pub pod_mtu: u32,
     pub uptime_seconds: u64,
-    /// True when every source of facts has told all it had at start.
+    /// True when every source of facts has told all it had at start, or clusters have been waited for long enough.
     pub synced: bool,
+    /// Clusters that have not told all they have since the start.
+    #[serde(default)]
+    pub awaited: Vec<String>,
+    /// What is known from before the start and kept for the clusters that are awaited: addresses, ranges, routes, nodes.
+    #[serde(default)]
+    pub kept: usize,
     pub endpoints: usize,
     pub nodes: usize,
     pub addresses: usize,

@@ -10,7 +10,7 @@ use crate::{
     fact::{Address, AddressKey, EndpointFact, Fact, Node, NodeKey, Set, Source},
     id::EndpointId,
     ipcache::Ipcache,
-    ledger::{Key, Ledger},
+    ledger::{Key, Ledger, Owner},
     local::{Attachment, Endpoint, EndpointPlan, Failure},
     net::{Mac, PodAddresses},
     node::{Context, Nodes, Touched},
@@ -18,19 +18,15 @@ use crate::{
     tables::Tables,
 };
 use ipnet::IpNet;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use sources::Sources;
+use std::{collections::BTreeSet, time::Duration};
 use wanted::View;
 
+mod sources;
 #[cfg(test)]
 mod tests;
 mod view;
 mod wanted;
-
-/// How many records of one source are remembered as malformed.
-const MALFORMED_MAX: usize = 10_000;
 
 pub struct World {
     config: Config,
@@ -38,15 +34,7 @@ pub struct World {
     ipcache: Ipcache,
     endpoints: Endpoints,
     ledger: Ledger,
-    streams: BTreeMap<(Source, Set), Stream>,
-}
-
-/// Where a source is in telling of one set.
-#[derive(Default)]
-struct Stream {
-    generation: u64,
-    synced: bool,
-    malformed: BTreeSet<String>,
+    sources: Sources,
 }
 
 /// What is said to whoever told the fact.
@@ -78,7 +66,7 @@ impl World {
             ipcache: Ipcache::new(config.cluster_id),
             endpoints: Endpoints::new(pools),
             ledger: Ledger::default(),
-            streams: BTreeMap::new(),
+            sources: Sources::new(&config),
             config,
         };
         for prefix in world.wanted().own_prefixes() {
@@ -87,15 +75,6 @@ impl World {
         for range in &world.config.pod_ranges {
             world.ledger.touch(Key::Route(range.trunc()));
         }
-        for source in world.config.sources.clone() {
-            world
-                .streams
-                .insert((source, Set::Nodes), Stream::default());
-            world
-                .streams
-                .insert((source, Set::Addresses), Stream::default());
-        }
-        world.note_synced();
         Ok(world)
     }
 
@@ -127,7 +106,7 @@ impl World {
                 .map_or(PodAddresses::default(), |record| record.addresses);
             self.touch_endpoint(id, addresses);
         }
-        self.note_synced();
+        self.unspare();
         refused
     }
 
@@ -144,11 +123,10 @@ impl World {
                 source,
                 set,
                 record,
-            } => {
-                let stream = self.streams.entry((source, set)).or_default();
-                if stream.malformed.len() < MALFORMED_MAX {
-                    stream.malformed.insert(record);
-                }
+            } => self.sources.note_malformed(source, set, record),
+            Fact::Awaited(clusters) => {
+                self.sources.await_clusters(clusters);
+                self.unspare();
             }
             Fact::Endpoint(fact) => return self.handle_endpoint(fact, now),
         }
@@ -202,27 +180,27 @@ impl World {
         self.ledger.wake(now);
     }
 
-    /// True when every source of the configuration has told all it has.
+    /// True when every source has told all it has.
     pub fn synced(&self) -> bool {
-        let told = |source: &Source, set| {
-            self.streams
-                .get(&(*source, set))
-                .is_some_and(|stream| stream.synced)
-        };
-        self.config
-            .sources
-            .iter()
-            .all(|source| told(source, Set::Nodes) && told(source, Set::Addresses))
+        self.sources.synced(&self.config)
     }
 
-    fn note_synced(&mut self) {
-        if self.synced() {
-            self.ledger.set_synced();
-        }
+    /// True when all but clusters have.
+    pub fn synced_but_for_clusters(&self) -> bool {
+        self.sources.synced_but_for_clusters(&self.config)
+    }
+
+    /// Lets go what was recovered of those who have told all they have.
+    fn unspare(&mut self) {
+        let awaited = |owner: &Owner| self.sources.await_owner(*owner, &self.config);
+        let spared = self.ledger.spared().iter();
+        let told: Vec<Owner> = spared.filter(|owner| !awaited(owner)).copied().collect();
+        told.into_iter()
+            .for_each(|owner| self.ledger.unspare(owner));
     }
 
     fn handle_node(&mut self, source: Source, event: Event<NodeKey, Node>) {
-        let generation = self.follow((source, Set::Nodes), &event);
+        let generation = self.sources.follow((source, Set::Nodes), &event);
         match event {
             Event::Restart => {}
             Event::Upsert(key, _)
@@ -240,7 +218,7 @@ impl World {
                 for key in self.nodes.unrepeated(source, generation) {
                     self.delete_node(source, key);
                 }
-                self.note_synced();
+                self.unspare();
             }
         }
     }
@@ -255,7 +233,7 @@ impl World {
     }
 
     fn handle_address(&mut self, source: Source, event: Event<AddressKey, Address>) {
-        let generation = self.follow((source, Set::Addresses), &event);
+        let generation = self.sources.follow((source, Set::Addresses), &event);
         match event {
             Event::Restart => {}
             Event::Upsert(mut key, address) => {
@@ -273,7 +251,7 @@ impl World {
                 for key in self.ipcache.unrepeated(source, generation) {
                     self.delete_address(source, key);
                 }
-                self.note_synced();
+                self.unspare();
             }
         }
     }
@@ -281,19 +259,6 @@ impl World {
     fn delete_address(&mut self, source: Source, key: AddressKey) {
         self.ipcache.delete(source, &key);
         self.touch_prefix(key.prefix);
-    }
-
-    fn follow<K, V>(&mut self, stream: (Source, Set), event: &Event<K, V>) -> u64 {
-        let stream = self.streams.entry(stream).or_default();
-        match event {
-            Event::Restart => {
-                stream.generation += 1;
-                stream.malformed.clear();
-            }
-            Event::Synced => stream.synced = true,
-            Event::Upsert(..) | Event::Delete(_) => {}
-        }
-        stream.generation
     }
 
     fn handle_endpoint(&mut self, fact: EndpointFact, now: Duration) -> Result<Answer, Failure> {

@@ -108,6 +108,8 @@ pub fn status() -> Status {
         pod_mtu: 1450,
         uptime_seconds: 3725,
         synced: true,
+        awaited: Vec::new(),
+        kept: 0,
         endpoints: 2,
         nodes: 3,
         addresses: 12,
@@ -122,5 +124,6 @@ pub fn status() -> Status {
         uplinks: vec!["eth0".into()],
         warnings: Vec::new(),
         rejected: counts(&[]),
+        peers: Vec::new(),
     }
 }

@@ -15,6 +15,7 @@ pub(crate) fn config() -> Config {
         prefer_ipv6: false,
         pod_mtu: 1450,
         sources: vec![Source::File],
+        reads_clusters: false,
     }
 }
 

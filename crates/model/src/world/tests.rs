@@ -8,6 +8,7 @@ use crate::{
 };
 use std::net::IpAddr;
 
+mod awaited;
 mod endpoint;
 mod own;
 mod random;

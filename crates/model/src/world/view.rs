@@ -94,6 +94,8 @@ impl World {
             pod_ranges: self.config.pod_ranges.clone(),
             pod_mtu: self.config.pod_mtu,
             synced: self.synced(),
+            awaited: self.sources.awaited(&self.config),
+            kept: self.ledger.kept(),
             endpoints: self.endpoints.ids().count(),
             nodes: self.nodes.believed().count(),
             addresses: self.ledger.held().addresses.len(),
@@ -109,10 +111,7 @@ impl World {
     pub fn rejected(&self) -> BTreeMap<String, u64> {
         let nodes = self.nodes.refused().map(|(_, refusal)| refusal);
         let addresses = self.ipcache.refused().map(|(_, _, refusal)| refusal);
-        let malformed = self
-            .streams
-            .values()
-            .flat_map(|stream| stream.malformed.iter().map(|_| Refusal::Malformed));
+        let malformed = self.sources.malformed().map(|_| Refusal::Malformed);
         let mut rejected = BTreeMap::new();
         for refusal in nodes.chain(addresses).chain(malformed) {
             *rejected.entry(refusal.label().to_owned()).or_default() += 1;
@@ -128,16 +127,12 @@ impl World {
         let addresses = self.ipcache.refused().map(|(prefix, source, refusal)| {
             format!("address {prefix} of {source} is refused: {refusal}")
         });
-        let malformed = self.streams.iter().flat_map(|((source, set), stream)| {
-            let what = if *set == Set::Nodes {
-                "node"
-            } else {
-                "address"
+        let malformed = self.sources.malformed().map(|(source, set, record)| {
+            let what = match set {
+                Set::Nodes => "node",
+                Set::Addresses => "address",
             };
-            stream
-                .malformed
-                .iter()
-                .map(move |record| format!("a {what} record of {source} is refused: {record}"))
+            format!("a {what} record of {source} is refused: {record}")
         });
         nodes
             .chain(addresses)
