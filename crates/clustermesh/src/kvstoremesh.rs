@@ -27,12 +27,13 @@ use crate::{
     writer::{self, Answer, Ask, Options, Writer},
 };
 
-/// How long agents have to leave a peer before its records go.
+/// How long agents have to leave a peer before its records go, unless told.
 pub const GRACE: Duration = Duration::from_secs(180);
 
 #[derive(Debug)]
 pub struct Kvstoremesh {
     writer: Writer,
+    grace: Duration,
     peers: BTreeMap<String, Copied>,
 }
 
@@ -73,8 +74,14 @@ impl Kvstoremesh {
         };
         Kvstoremesh {
             writer: Writer::new(options, random),
+            grace: GRACE,
             peers: BTreeMap::new(),
         }
+    }
+
+    /// How long agents have to leave a peer from now on.
+    pub fn set_grace(&mut self, grace: Duration) {
+        self.grace = grace;
     }
 
     /// False while a former life of this peer is being drained: try again when it has gone.
@@ -173,13 +180,19 @@ impl Kvstoremesh {
     }
 
     fn advance(&mut self, now: Duration) {
-        let Kvstoremesh { writer, peers } = self;
+        let Kvstoremesh {
+            writer,
+            grace,
+            peers,
+        } = self;
         peers.retain(|peer, copied| {
             let prefixes = Resource::ALL.map(|kind| Bytes::from(kind.prefix(Tree::Cache, peer)));
             match copied.step {
                 Step::Copying => {}
                 Step::Leaving if writer.is_settled(&config_key(peer)) => {
-                    copied.step = Step::Grace { until: now + GRACE };
+                    copied.step = Step::Grace {
+                        until: now + *grace,
+                    };
                 }
                 Step::Grace { until } if until <= now => {
                     prefixes.iter().for_each(|prefix| writer.remove_set(prefix));
