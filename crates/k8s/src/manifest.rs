@@ -9,7 +9,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     Kind, Object, ObjectKey, Reject,
-    object::{Fault, Head, Json, Source, Tree, key, object},
+    object::{Document, Fault, Head, Json, Tree, key, object},
 };
 
 /// A file may hold all objects of a large cluster.
@@ -76,12 +76,12 @@ impl Manifest {
         }
     }
 
-    fn add(&mut self, place: &str, source: &impl Source) {
+    fn add(&mut self, place: &str, source: &impl Document) {
         self.add_below(place, source, &Head::default(), 0);
     }
 
     /// The items of a list whose kind says what they are need not say it themselves.
-    fn add_below<S: Source>(&mut self, place: &str, source: &S, list: &Head, depth: usize) {
+    fn add_below<S: Document>(&mut self, place: &str, source: &S, list: &Head, depth: usize) {
         if !source.is_object() {
             return self
                 .rejects
@@ -112,7 +112,7 @@ impl Manifest {
         }
     }
 
-    fn add_object<S: Source>(&mut self, place: &str, source: &S, kind: Kind, head: Head) {
+    fn add_object<S: Document>(&mut self, place: &str, source: &S, kind: Kind, head: Head) {
         let key = match key(kind, head) {
             Ok(key) => key,
             Err(fault) => return self.rejects.push(Reject::new(place, None, fault)),
@@ -123,7 +123,7 @@ impl Manifest {
         }
     }
 
-    fn add_list<S: Source>(&mut self, place: &str, source: &S, head: &Head, depth: usize) {
+    fn add_list<S: Document>(&mut self, place: &str, source: &S, head: &Head, depth: usize) {
         match source.items() {
             Ok(items) => {
                 for (number, item) in (1..).zip(items) {

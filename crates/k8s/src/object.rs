@@ -24,7 +24,7 @@ pub use node::{CiliumNode, NodeAddress};
 pub use service::{Service, ServicePort, ServiceType};
 pub use slice::{EndpointSlice, SliceEndpoint, SlicePort};
 
-pub(crate) use form::{Fault, Json, Source, Tree, shorten};
+pub(crate) use form::{Document, Fault, InLine, Json, Source, Tree, map, read_json, shorten};
 pub(crate) use read::{Head, key, object};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

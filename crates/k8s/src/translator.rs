@@ -1,5 +1,6 @@
 //! From events of objects to events of records.
 
+mod backing;
 mod claims;
 mod follow;
 mod outbox;

@@ -11,12 +11,11 @@ mod tests;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use tombolo_model::event::Event;
 
 use crate::{
     Kind, Object, ObjectKey, Reject,
-    object::{Fault, Head, Json, Source, key, object, shorten},
+    object::{Fault, Head, InLine, Source, key, map, object, read_json, shorten},
 };
 
 /// Twice as much as Kubernetes lets an object have.
@@ -40,8 +39,8 @@ pub enum WatchEvent {
 struct Line<'a> {
     #[serde(rename = "type")]
     event: &'a str,
-    #[serde(borrow)]
-    object: &'a RawValue,
+    #[serde(deserialize_with = "map")]
+    object: Head,
 }
 
 #[derive(Default, Deserialize)]
@@ -70,17 +69,14 @@ pub fn parse_line(number: u64, line: &[u8]) -> Result<WatchEvent, Reject> {
     if line.len() > LINE_LEN_MAX {
         return Err(whole(format!("it has more than {LINE_LEN_MAX} bytes")));
     }
-    let line: Line<'_> = serde_json::from_slice(line).map_err(|error| whole(error.to_string()))?;
-    let source = Json(line.object);
-    if !source.is_object() {
-        return Err(refuse(None, Fault::new("object", "it is not an object")));
-    }
+    let source = InLine(line);
+    let line: Line<'_> = read_json(line).map_err(|fault| refuse(None, fault))?;
     if line.event == "ERROR" {
         let Status { code, message } = source.read().map_err(|fault| refuse(None, fault))?;
         let message = shorten(&message);
         return Ok(WatchEvent::Error { code, message });
     }
-    let head: Head = source.read().map_err(|fault| refuse(None, fault))?;
+    let head = line.object;
     let Some(kind) = head.kind() else {
         return Ok(WatchEvent::Ignored);
     };

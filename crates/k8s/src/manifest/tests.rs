@@ -56,7 +56,7 @@ fn a_document_that_cannot_be_read_takes_no_other_with_it() {
     );
     assert_eq!(
         rejects[3],
-        "a.yaml, document 7 (from line 16): metadata.name: `UPPER` is not a name"
+        "a.yaml, document 7 (from line 16): metadata.name: it is not a name: `UPPER`"
     );
     assert!(manifest.rejects.iter().all(|reject| reject.key.is_none()));
 }

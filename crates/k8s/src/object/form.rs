@@ -1,10 +1,10 @@
 //! Reading typed fields from JSON text or from a tree of values, with the path to whatever is wrong.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, fmt, marker::PhantomData, net::IpAddr};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _},
+    de::{DeserializeOwned, Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::{Value, value::RawValue};
 
@@ -26,9 +26,12 @@ impl Fault {
 }
 
 /// An object in the form in which it came. It can be read more than once.
-pub(crate) trait Source: Sized {
+pub(crate) trait Source {
     fn read<T: DeserializeOwned>(&self) -> Result<T, Fault>;
-    /// What stands in a list of objects.
+}
+
+/// An object that may be a list of objects.
+pub(crate) trait Document: Source + Sized {
     fn items(&self) -> Result<Vec<Self>, Fault>;
     fn is_object(&self) -> bool;
 }
@@ -36,19 +39,19 @@ pub(crate) trait Source: Sized {
 /// An object within JSON text.
 pub(crate) struct Json<'a>(pub(crate) &'a RawValue);
 
+/// The object of a watch event, within the event's line.
+pub(crate) struct InLine<'a>(pub(crate) &'a [u8]);
+
 /// An object that was YAML.
 pub(crate) struct Tree<'a>(pub(crate) &'a Value);
 
 impl Source for Json<'_> {
     fn read<T: DeserializeOwned>(&self) -> Result<T, Fault> {
-        let text = self.0.get();
-        // Keeping track of the path costs as much as reading, so only what fails is read again with it.
-        serde_json::from_str(text).or_else(|_| {
-            let mut deserializer = serde_json::Deserializer::from_str(text);
-            serde_path_to_error::deserialize(&mut deserializer).map_err(fault)
-        })
+        read_json(self.0.get().as_bytes())
     }
+}
 
+impl Document for Json<'_> {
     fn items(&self) -> Result<Vec<Self>, Fault> {
         #[derive(Deserialize)]
         struct List<'a> {
@@ -70,11 +73,27 @@ impl Source for Json<'_> {
     }
 }
 
+impl Source for InLine<'_> {
+    fn read<T: DeserializeOwned>(&self) -> Result<T, Fault> {
+        #[derive(Deserialize)]
+        struct Line<T> {
+            object: T,
+        }
+        let line: Line<T> = read_json(self.0).map_err(|fault| Fault {
+            path: fault.path.replacen("object.", "", 1),
+            ..fault
+        })?;
+        Ok(line.object)
+    }
+}
+
 impl Source for Tree<'_> {
     fn read<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         T::deserialize(self.0).or_else(|_| serde_path_to_error::deserialize(self.0).map_err(fault))
     }
+}
 
+impl Document for Tree<'_> {
     fn items(&self) -> Result<Vec<Self>, Fault> {
         match self.0.get("items") {
             None | Some(Value::Null) => Ok(Vec::new()),
@@ -86,6 +105,14 @@ impl Source for Tree<'_> {
     fn is_object(&self) -> bool {
         self.0.is_object()
     }
+}
+
+pub(crate) fn read_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Fault> {
+    // Keeping track of the path costs as much as reading, so only what fails is read again with it.
+    serde_json::from_slice(text).or_else(|_| {
+        let mut deserializer = serde_json::Deserializer::from_slice(text);
+        serde_path_to_error::deserialize(&mut deserializer).map_err(fault)
+    })
 }
 
 fn fault(error: serde_path_to_error::Error<serde_json::Error>) -> Fault {
@@ -111,6 +138,28 @@ pub(crate) fn shorten(text: &str) -> String {
         short.push('…');
     }
     short
+}
+
+/// Of a struct: serde takes a list for its fields in their order, and Kubernetes does not.
+pub(crate) fn map<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Fields<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    deserializer.deserialize_map(Fields(PhantomData))
 }
 
 pub(super) type Words = BTreeMap<String, String>;

@@ -6,7 +6,7 @@ use super::{
     Kind, Object, ObjectKey,
     endpoint::CiliumEndpoint,
     export::ServiceExport,
-    form::{Fault, Source, or_default, shorten},
+    form::{Fault, Source, or_default},
     identity::CiliumIdentity,
     namespace::Namespace,
     node::CiliumNode,
@@ -56,10 +56,7 @@ pub(crate) fn key(kind: Kind, head: Head) -> Result<ObjectKey, Fault> {
     if name.is_empty() {
         return Err(Fault::new("metadata.name", "it is missing"));
     }
-    let wrong = |path, text: &str| {
-        let text = shorten(text);
-        Err(Fault::new(path, format!("`{text}` is not a name")))
-    };
+    let wrong = |path, text: &str| Err(Fault::new(path, format!("it is not a name: `{text}`")));
     if !is_name(&name) {
         return wrong("metadata.name", &name);
     }

@@ -1,66 +1,63 @@
 //! Who has an address that several endpoints claim: the first that came, until it lets go.
 
-use std::{collections::BTreeMap, mem, net::IpAddr};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    net::IpAddr,
+};
 
 use super::spaces::Place;
 
 #[derive(Debug, Default)]
-pub(super) struct Claims(BTreeMap<IpAddr, Claim>);
-
-#[derive(Debug)]
-struct Claim {
-    owner: Place,
-    /// In the order in which they came; hardly ever any.
-    pending: Box<[Place]>,
+pub(super) struct Claims {
+    owners: BTreeMap<IpAddr, Place>,
+    /// Who comes next, in the order in which they came; for hardly any address there is anyone.
+    pending: BTreeMap<IpAddr, Vec<Place>>,
 }
 
 impl Claims {
     /// Whether it now is the owner's.
     pub(super) fn claim(&mut self, ip: IpAddr, place: &Place) -> bool {
-        let Some(claim) = self.0.get_mut(&ip) else {
-            let claim = Claim {
-                owner: place.clone(),
-                pending: Box::default(),
-            };
-            self.0.insert(ip, claim);
-            return true;
-        };
-        if claim.owner == *place {
-            return true;
+        match self.owners.entry(ip) {
+            Entry::Vacant(entry) => {
+                entry.insert(place.clone());
+                return true;
+            }
+            Entry::Occupied(entry) if entry.get() == place => return true,
+            Entry::Occupied(_) => {}
         }
-        if !claim.pending.contains(place) {
-            let mut pending = mem::take(&mut claim.pending).into_vec();
+        let pending = self.pending.entry(ip).or_default();
+        if !pending.contains(place) {
             pending.push(place.clone());
-            claim.pending = pending.into();
         }
         false
     }
 
     /// Whether it was the owner's.
     pub(super) fn release(&mut self, ip: IpAddr, place: &Place) -> bool {
-        let Some(claim) = self.0.get_mut(&ip) else {
-            return false;
+        let owned = self.owners.get(&ip) == Some(place);
+        let Some(pending) = self.pending.get_mut(&ip) else {
+            if owned {
+                self.owners.remove(&ip);
+            }
+            return owned;
         };
-        let mut pending = mem::take(&mut claim.pending).into_vec();
-        let owned = claim.owner == *place;
-        if !owned {
-            pending.retain(|waiting| waiting != place);
-        } else if pending.is_empty() {
-            self.0.remove(&ip);
-            return true;
+        if owned {
+            self.owners.insert(ip, pending.remove(0));
         } else {
-            claim.owner = pending.remove(0);
+            pending.retain(|waiting| waiting != place);
         }
-        claim.pending = pending.into();
+        if pending.is_empty() {
+            self.pending.remove(&ip);
+        }
         owned
     }
 
     /// All addresses that anyone claims.
     pub(super) fn all(&self) -> impl Iterator<Item = IpAddr> {
-        self.0.keys().copied()
+        self.owners.keys().copied()
     }
 
     pub(super) fn owner(&self, ip: IpAddr) -> Option<&Place> {
-        Some(&self.0.get(&ip)?.owner)
+        self.owners.get(&ip)
     }
 }

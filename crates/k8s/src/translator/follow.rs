@@ -1,4 +1,4 @@
-//! What a change of an object may change in what is told.
+//! What a change of an object may change in what is told; services and what belongs to them are in `backing`.
 
 use std::{mem, net::IpAddr, sync::Arc};
 
@@ -10,10 +10,7 @@ use super::{
 };
 use crate::{
     Kind, Object, ObjectKey,
-    object::{
-        CiliumEndpoint, CiliumIdentity, CiliumNode, EndpointSlice, Namespace, Service,
-        ServiceExport,
-    },
+    object::{CiliumEndpoint, CiliumIdentity, CiliumNode, Namespace},
 };
 
 impl Translator {
@@ -56,52 +53,49 @@ impl Translator {
 
     /// Its coming, its going and the change of its scope concern what is in it, and nothing else.
     fn set_namespace(&mut self, name: &str, object: Option<Namespace>, generation: u32) {
-        let (namespace, space) = self.objects.space(name);
-        let before = mem::replace(
-            &mut space.namespace,
-            object.map(|object| Kept { object, generation }),
-        );
         let default = self.objects.default_global;
         let is_global = |kept: &Kept<Namespace>| kept.object.global.unwrap_or(default);
-        let was = before.as_ref().is_some_and(is_global);
-        let space = &self.objects.spaces[name];
-        let is = space.namespace.as_ref().is_some_and(is_global);
-        if was != is {
-            let place = |name: &Arc<str>| Place {
-                namespace: namespace.clone(),
-                name: name.clone(),
-            };
-            space
-                .identities
-                .iter()
-                .for_each(|identity| self.identities.mark(*identity));
-            space
-                .services
-                .iter()
-                .for_each(|(name, _)| self.services.mark(place(name)));
-            space
-                .slices
-                .iter()
-                .for_each(|(name, _)| self.slices.mark(place(name)));
-            space
-                .exports
-                .iter()
-                .for_each(|(name, _)| self.exports.mark(place(name)));
-            for (name, endpoint) in space.endpoints.iter() {
-                let place = place(name);
-                for ip in endpoint.reachable_addresses() {
-                    let claims = &mut self.objects.claims;
-                    let owned = match is {
-                        true => claims.claim(*ip, &place),
-                        false => claims.release(*ip, &place),
-                    };
-                    if owned {
-                        self.addresses.mark(*ip);
-                    }
+        let (namespace, space) = self.objects.space(name);
+        let kept = object.map(|object| Kept { object, generation });
+        let is = kept.as_ref().is_some_and(is_global);
+        let before = mem::replace(&mut space.namespace, kept);
+        if is != before.as_ref().is_some_and(is_global) {
+            self.change_scope(&namespace, is);
+        }
+        self.objects.drop_if_empty(name);
+    }
+
+    fn change_scope(&mut self, namespace: &Arc<str>, is_global: bool) {
+        let Objects { spaces, claims, .. } = &mut self.objects;
+        let space = &spaces[namespace];
+        let place = |name: &Arc<str>| Place {
+            namespace: namespace.clone(),
+            name: name.clone(),
+        };
+        for identity in &space.identities {
+            self.identities.mark(*identity);
+        }
+        for (name, _) in space.services.iter() {
+            self.services.mark(place(name));
+        }
+        for (name, _) in space.slices.iter() {
+            self.slices.mark(place(name));
+        }
+        for (name, _) in space.exports.iter() {
+            self.exports.mark(place(name));
+        }
+        for (name, endpoint) in space.endpoints.iter() {
+            let place = place(name);
+            for ip in endpoint.reachable_addresses() {
+                let owned = match is_global {
+                    true => claims.claim(*ip, &place),
+                    false => claims.release(*ip, &place),
+                };
+                if owned {
+                    self.addresses.mark(*ip);
                 }
             }
         }
-        self.objects.drop_if_empty(name);
     }
 
     fn upsert_identity(&mut self, object: CiliumIdentity, generation: u32) {
@@ -189,137 +183,12 @@ impl Translator {
             }
         }
     }
-
-    fn upsert_service(&mut self, key: &ObjectKey, object: Box<Service>, generation: u32) {
-        let is_told = object.is_told();
-        let (namespace, space) = self.objects.space(&key.namespace);
-        if let Some((name, before)) = space.services.put(&key.name, object, generation) {
-            let scope_changed = before.is_some_and(|before| before.is_told()) != is_told;
-            self.mark_service(Place { namespace, name }, scope_changed);
-        }
-    }
-
-    fn remove_service(&mut self, namespace: &str, name: &str) {
-        let Some((namespace, space)) = self.objects.known_space(namespace) else {
-            return;
-        };
-        if let Some((name, before)) = space.services.take(name) {
-            self.mark_service(Place { namespace, name }, before.is_told());
-        }
-    }
-
-    fn mark_service(&mut self, place: Place, scope_changed: bool) {
-        let space = &self.objects.spaces[&place.namespace];
-        if scope_changed {
-            for name in space.slices_of(&place.name) {
-                let (namespace, name) = (place.namespace.clone(), name.clone());
-                self.slices.mark(Place { namespace, name });
-            }
-        }
-        if space.exports.get(&place.name).is_some() {
-            self.exports.mark(place.clone());
-        }
-        self.services.mark(place);
-    }
-
-    fn upsert_slice(&mut self, key: &ObjectKey, mut object: Box<EndpointSlice>, generation: u32) {
-        let words = &mut self.objects.words;
-        for endpoint in &mut object.endpoints {
-            endpoint.node = endpoint.node.take().map(|name| words.of(name));
-            endpoint.zone = endpoint.zone.take().map(|name| words.of(name));
-            for zone in endpoint.hints.iter_mut().flatten() {
-                *zone = words.of(zone.clone());
-            }
-        }
-        let service = object.service().map(str::to_owned);
-        let (namespace, space) = self.objects.space(&key.namespace);
-        let Some((name, before)) = space.slices.put(&key.name, object, generation) else {
-            return;
-        };
-        let before = before.as_ref().and_then(|before| before.service());
-        if let Some(before) = before
-            && service.as_deref() != Some(before)
-        {
-            space.unback(before, &name);
-            self.mark_backed(&namespace, before);
-        }
-        if let Some(service) = service {
-            self.objects.space(&namespace).1.back(&service, &name);
-            self.mark_backed(&namespace, &service);
-        }
-        self.slices.mark(Place { namespace, name });
-    }
-
-    fn remove_slice(&mut self, namespace: &str, name: &str) {
-        let Some((namespace, space)) = self.objects.known_space(namespace) else {
-            return;
-        };
-        if let Some((name, before)) = space.slices.take(name) {
-            if let Some(service) = before.service() {
-                space.unback(service, &name);
-                self.mark_backed(&namespace, service);
-            }
-            self.slices.mark(Place { namespace, name });
-        }
-    }
-
-    /// The service of a slice, if there is one.
-    fn mark_backed(&mut self, namespace: &Arc<str>, service: &str) {
-        if let Some(name) = self.objects.spaces[namespace].services.name(service) {
-            self.services.mark(Place {
-                namespace: namespace.clone(),
-                name: name.clone(),
-            });
-        }
-    }
-
-    fn upsert_export(&mut self, key: &ObjectKey, object: Box<ServiceExport>, generation: u32) {
-        let (namespace, space) = self.objects.space(&key.namespace);
-        if let Some((name, _)) = space.exports.put(&key.name, object, generation) {
-            self.exports.mark(Place { namespace, name });
-        }
-    }
-
-    fn remove_export(&mut self, namespace: &str, name: &str) {
-        let Some((namespace, space)) = self.objects.known_space(namespace) else {
-            return;
-        };
-        if let Some((name, _)) = space.exports.take(name) {
-            self.exports.mark(Place { namespace, name });
-        }
-    }
 }
 
 impl Objects {
-    fn known_space(&mut self, namespace: &str) -> Option<(Arc<str>, &mut Space)> {
+    pub(super) fn known_space(&mut self, namespace: &str) -> Option<(Arc<str>, &mut Space)> {
         self.spaces
             .contains_key(namespace)
             .then(|| self.space(namespace))
-    }
-}
-
-impl Space {
-    pub(super) fn slices_of(&self, service: &str) -> impl Iterator<Item = &Arc<str>> {
-        self.backing.get(service).into_iter().flatten()
-    }
-
-    fn back(&mut self, service: &str, slice: &Arc<str>) {
-        match self.backing.get_mut(service) {
-            Some(slices) => {
-                slices.insert(slice.clone());
-            }
-            None => {
-                self.backing.insert(service.into(), [slice.clone()].into());
-            }
-        }
-    }
-
-    fn unback(&mut self, service: &str, slice: &Arc<str>) {
-        if let Some(slices) = self.backing.get_mut(service) {
-            slices.remove(slice);
-            if slices.is_empty() {
-                self.backing.remove(service);
-            }
-        }
     }
 }

@@ -73,11 +73,11 @@ fn malformed_lines_are_refused() {
         ),
         (
             r#"{"type":"ADDED","object":7}"#,
-            "line 9: object: it is not an object",
+            "line 9: object: invalid type: integer `7`, expected an object",
         ),
         (
             r#"{"type":"ADDED","object":["v1","Namespace",["a"]]}"#,
-            "line 9: object: it is not an object",
+            "line 9: object: invalid type: sequence, expected an object",
         ),
         (
             r#"{"type":"SEEN","object":{"apiVersion":"v1","kind":"Namespace"}}"#,
@@ -90,6 +90,10 @@ fn malformed_lines_are_refused() {
         (
             r#"{"type":"MODIFIED","object":{"apiVersion":"cilium.io/v2","kind":"CiliumEndpoint","metadata":{"name":"a","namespace":"shop"},"status":{"encryption":{"key":-1}}}}"#,
             "line 9: CiliumEndpoint shop/a: status.encryption.key: invalid value: integer `-1`, expected u8",
+        ),
+        (
+            r#"{"type":"ADDED","object":{"metadata":{"name":7}}}"#,
+            "line 9: object.metadata.name: invalid type: integer `7`, expected a string",
         ),
     ];
     for (line, expected) in cases {
