@@ -1,5 +1,6 @@
 //! The programs of a cluster as users start them: real processes, real certificates, over loopback.
 
+mod etcd;
 mod place;
 mod refusals;
 

@@ -51,6 +51,18 @@ pub fn free_address() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
+/// A program that results are compared with, as `cargo xtask setup` has it built.
+pub fn kept(name: &str) -> PathBuf {
+    let home = std::env::home_dir().expect("HOME says where programs are kept");
+    let kept = home.join(".cache/tombolo/bin").join(name);
+    assert!(
+        kept.is_file(),
+        "{} is missing: run `cargo xtask setup`",
+        kept.display()
+    );
+    kept
+}
+
 /// The program with these words.
 pub fn tombolo(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tombolo"));
@@ -70,6 +82,16 @@ impl Program {
         let health = free_address();
         let mut command = tombolo(words);
         command.args(["--health-listen", &health.to_string()]);
+        Program::run(command, log, health)
+    }
+
+    /// Another program, which is there when it listens at the address.
+    pub fn of(mut command: Command, folder: &Path, address: SocketAddr) -> Program {
+        command.stdin(Stdio::null());
+        Program::run(command, &folder.join("other.log"), address)
+    }
+
+    fn run(mut command: Command, log: &Path, health: SocketAddr) -> Program {
         let file = File::options().create(true).append(true).open(log).unwrap();
         let child = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
         let mut program = Program {
@@ -77,7 +99,7 @@ impl Program {
             health,
             log: log.to_owned(),
         };
-        wait_for("a program to serve its status", || {
+        wait_for("a program to listen", || {
             if let Some(code) = program.child.try_wait().unwrap() {
                 panic!("it ended with {code}: {}", program.log());
             }
@@ -133,12 +155,30 @@ pub struct Cluster {
 impl Cluster {
     pub fn start(place: &Place, id: u16) -> Cluster {
         let name = format!("cluster{id}");
+        Cluster::on(place, id, |folder, address| {
+            start_store(folder, &name, address)
+        })
+    }
+
+    /// With a store that `start` starts at an address; certificates are there by then.
+    pub fn on(place: &Place, id: u16, start: impl FnOnce(&Path, SocketAddr) -> Program) -> Cluster {
+        let name = format!("cluster{id}");
         let folder = place.path.join(&name);
         for part in ["objects", "peers"] {
             fs::create_dir_all(folder.join(part)).unwrap();
         }
+        let words = [
+            "certificates",
+            "init",
+            "--cluster-name",
+            &name,
+            "--certificates",
+        ];
+        let made = tombolo(&words).arg(folder.join("certificates")).output();
+        let made = made.unwrap();
+        assert!(made.status.success(), "{made:?}");
         let address = free_address();
-        let store = start_store(&folder, &name, address);
+        let store = start(&folder, address);
         let cluster = Cluster {
             store,
             name,
