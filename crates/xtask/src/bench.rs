@@ -3,6 +3,7 @@
 //! The machine's mood changes from minute to minute; ratios within a round mostly do not.
 
 mod datapath;
+mod kubernetes;
 mod load;
 mod report;
 mod topology;
@@ -13,10 +14,13 @@ use clap::Subcommand;
 pub enum Subject {
     /// Packets from pod to pod across clusters, against what the kernel does by itself
     Datapath(datapath::Options),
+    /// Real kube-apiservers on the store of the mesh, against the same on etcd
+    Kubernetes(kubernetes::Options),
 }
 
 pub fn run(subject: &Subject) -> anyhow::Result<()> {
     match subject {
         Subject::Datapath(options) => datapath::run(options),
+        Subject::Kubernetes(options) => kubernetes::run(options),
     }
 }

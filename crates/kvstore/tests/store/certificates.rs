@@ -49,17 +49,9 @@ impl Certificates {
 
     /// Writes certificate and key into files of this name, over what was there.
     pub fn issue(&self, user: &str, file: &str) -> TlsFiles {
-        self.issue_in(user, file, "tests")
-    }
-
-    /// The same with the organization that the user belongs to.
-    pub fn issue_in(&self, user: &str, file: &str, organization: &str) -> TlsFiles {
         let key = KeyPair::generate().unwrap();
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).unwrap();
-        params
-            .distinguished_name
-            .push(DnType::OrganizationName, organization);
         params.distinguished_name.push(DnType::CommonName, user);
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,

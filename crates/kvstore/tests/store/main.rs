@@ -4,7 +4,6 @@ mod certificates;
 mod etcdctl;
 mod faults;
 mod follow;
-mod kubernetes;
 mod real;
 mod suite;
 mod together;

@@ -29,10 +29,10 @@ struct Series {
 }
 
 #[derive(Debug, PartialEq)]
-struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
+pub struct Spread {
+    pub median: f64,
+    pub min: f64,
+    pub max: f64,
 }
 
 struct Ratio<'a> {
@@ -149,7 +149,7 @@ impl Report {
 }
 
 impl Spread {
-    fn of(mut values: Vec<f64>) -> Self {
+    pub fn of(mut values: Vec<f64>) -> Self {
         assert!(!values.is_empty(), "a series has at least one run");
         values.sort_by(f64::total_cmp);
         let middle = values.len() / 2;
