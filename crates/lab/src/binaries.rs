@@ -98,11 +98,11 @@ pub enum Demand {
 
 /// A program of the right name that will not do, for the errors that come after it.
 #[derive(Debug)]
-pub struct Passed(Option<(PathBuf, version::Problem)>);
+pub struct Passed(Option<Box<(PathBuf, version::Problem)>>);
 
 impl std::fmt::Display for Passed {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.0 {
+        match self.0.as_deref() {
             Some((path, problem)) => write!(out, " ({} {problem})", path.display()),
             None => Ok(()),
         }
@@ -162,7 +162,7 @@ fn look(binary: &'static Binary, folder: &Path, demand: Demand) -> Result<Found,
                 });
             }
             Check::Bad(problem) => {
-                passed = Some((path, problem));
+                passed = Some(Box::new((path, problem)));
             }
         }
     }
@@ -201,7 +201,7 @@ fn build(binary: &'static Binary, folder: &Path, passed: Passed) -> error::Resul
         purpose,
         ..
     } = binary;
-    let reason = match &passed.0 {
+    let reason = match passed.0.as_deref() {
         Some((path, problem)) => format!("{} {problem}", path.display()),
         None => format!("it is not in {}", folder.display()),
     };

@@ -2,15 +2,17 @@
 
 use crate::{
     error::Result,
-    plan::{Fabric, NodeId, PodId, Target, Underlay, parse_routing},
-    state::Lab,
+    plan::{Fabric, MachineId, Mesh, NodeId, PodId, Target, Underlay, parse_routing},
+    state::{Lab, Role},
 };
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tombolo_model::net::RoutingMode;
 
 mod binaries;
+mod mesh;
 mod run;
+use mesh::{MeshVerb, ProcessVerb, StoreVerb};
 pub use run::run;
 
 #[derive(Debug, Subcommand)]
@@ -21,7 +23,7 @@ pub enum Command {
     Down(Name),
     /// List the labs there are
     List,
-    /// Show nodes, processes and pods
+    /// Show machines, processes and pods; the exit code is 0 only if all of them are well
     Status {
         #[command(flatten)]
         lab: Name,
@@ -37,14 +39,24 @@ pub enum Command {
         /// Between pods and nodes, and from pods to the world, too
         #[arg(long)]
         all: bool,
+        /// Seconds for which agents may first learn of all pods; then it is asked all the same
+        #[arg(long, default_value_t = 10)]
+        wait: u64,
     },
     /// Add and delete pods
     #[command(subcommand)]
     Pod(PodVerb),
-    /// Stop, kill and start the agents of nodes
+    /// Stop, kill and start the programs of machines
     #[command(subcommand)]
-    Agent(AgentVerb),
-    /// Run a program in a node (c1-n1), a pod (c1-n1-p1), a gateway (c1), the router or the world
+    Process(ProcessVerb),
+    /// Change who is in whose mesh
+    #[command(subcommand)]
+    Mesh(MeshVerb),
+    /// Hurt the store of a cluster
+    #[command(subcommand)]
+    Store(StoreVerb),
+    /// Run a program in a node (c1-n1), a pod (c1-n1-p1), where a cluster's own programs run (c1-control), a gateway (c1),
+    /// the router or the world
     Exec {
         #[command(flatten)]
         lab: Name,
@@ -52,45 +64,47 @@ pub enum Command {
         #[arg(required = true, last = true)]
         words: Vec<String>,
     },
-    /// Open a shell in a node, a pod, a gateway, the router or the world
+    /// Open a shell in such a place
     Enter {
         #[command(flatten)]
         lab: Name,
         place: String,
     },
-    /// Show the log of a node's agent
+    /// Show the log of a program
     Logs {
         #[command(flatten)]
         lab: Name,
-        node: NodeId,
+        machine: MachineId,
+        /// Which of the machine's programs, if it has several
+        role: Option<Role>,
         /// Go on showing what is added
         #[arg(short, long)]
         follow: bool,
     },
-    /// Cut a node off, or a cluster, or two clusters from each other (cluster1:cluster2)
+    /// Cut a machine off, or a cluster, or two clusters from each other (cluster1:cluster2)
     Cut(At),
     /// Undo a cut
     Heal(At),
-    /// Set the MTU of both ends of a node's wire, or of a cluster's to the router
+    /// Set the MTU of both ends of a machine's wire, or of a cluster's to the router
     Mtu {
         #[command(flatten)]
         at: At,
         bytes: u32,
     },
-    /// Limit a node's or a cluster's wire, both ways; 0 lifts the limit
+    /// Limit a machine's or a cluster's wire, both ways; 0 lifts the limit
     Rate {
         #[command(flatten)]
         at: At,
         mbit: u32,
     },
-    /// Hold all that a node sends and gets for some milliseconds each way; 0 ends it
+    /// Hold all that a machine sends and gets for some milliseconds each way; 0 ends it
     Delay {
         #[command(flatten)]
         lab: Name,
-        node: NodeId,
+        machine: MachineId,
         ms: u32,
     },
-    /// Lose a share of the packets of a node's or a cluster's wire, each way; 0 ends it
+    /// Lose a share of the packets of a machine's or a cluster's wire, each way; 0 ends it
     Loss {
         #[command(flatten)]
         at: At,
@@ -184,6 +198,9 @@ pub struct Up {
     /// What joins the nodes; direct is one wire between two nodes, for benchmarks
     #[arg(long, value_enum, default_value_t = Fabric::Router)]
     fabric: Fabric,
+    /// How agents learn of other nodes and their pods
+    #[arg(long, value_enum, default_value_t = Mesh::Facts)]
+    mesh: Mesh,
     /// Let pods speak to the world with their own addresses
     #[arg(long)]
     no_masquerade: bool,
@@ -199,34 +216,26 @@ pub enum PodVerb {
         /// Its security identity, unless one of its own
         #[arg(long)]
         identity: Option<u32>,
+        #[command(flatten)]
+        wait: Wait,
+        #[command(flatten)]
+        output: Output,
     },
     /// Delete a pod
     Delete {
         #[command(flatten)]
         lab: Name,
         pod: PodId,
+        #[command(flatten)]
+        wait: Wait,
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub enum AgentVerb {
-    /// Start the agent of a node where it does not run
-    Start(OfNode),
-    /// Ask the agent to end, and wait
-    Stop(OfNode),
-    /// Stop, start, and wait until it is ready
-    Restart(OfNode),
-    /// End the agent as kill -9 does
-    Kill(OfNode),
-    /// Have the agent replace all programs in the kernel
-    Replace(OfNode),
-}
-
 #[derive(Debug, Args)]
-pub struct OfNode {
-    #[command(flatten)]
-    lab: Name,
-    node: NodeId,
+pub struct Wait {
+    /// Do not wait until it is ready and known to all
+    #[arg(long)]
+    no_wait: bool,
 }
 
 impl At {

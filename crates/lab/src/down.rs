@@ -1,13 +1,13 @@
 //! Away with a lab, whatever is left of it.
 //!
 //! What belongs to a lab is found by its names, so neither its state nor any of its processes is needed.
-//! Pods, pins, mounts and programs need no removal of their own: they end with the last process of their node.
+//! Pods, pins, mounts and programs need no removal of their own: they end with the last process of their machine.
 
 use crate::{
     Error,
     error::Result,
     inside::KEPT,
-    plan::{Namespace, NodeId, check_name},
+    plan::{MachineId, Namespace, check_name},
     state::{self, FOLDER, folder},
 };
 use std::{
@@ -53,7 +53,7 @@ pub fn remains(lab: &str) -> Result<Remains> {
     Ok(Remains {
         namespaces: entries(netns_folder, |name| Namespace::parse(lab, name).is_some())?,
         cgroups: entries(&cgroup::root(), |name| {
-            NodeId::from_cgroup(lab, name).is_some()
+            MachineId::from_cgroup(lab, name).is_some()
         })?,
         folder: folder(lab).exists(),
         hold: hold(lab).exists(),
@@ -99,9 +99,9 @@ pub fn down(lab: &str) -> Result<bool> {
     // Only then what never reached its cgroup.
     if let Ok(state) = state::load(lab) {
         let processes = state
-            .nodes
+            .machines
             .values()
-            .flat_map(|node| node.processes.values());
+            .flat_map(|machine| machine.processes.values());
         for process in processes {
             note(process.stop(Duration::ZERO));
         }

@@ -1,6 +1,6 @@
 //! What can go wrong with a lab, each in words that say what to do next.
 
-use crate::plan::{NodeId, PlanError};
+use crate::plan::{MachineId, NodeId, PlanError};
 use std::{io, path::PathBuf};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -78,21 +78,50 @@ pub enum Error {
     Rights { missing: Vec<&'static str> },
     #[error("{tool} failed: {said}")]
     Tool { tool: String, said: String },
-    #[error("the {role} of {node} ended while it was waited for; its last words:\n{log}")]
+    #[error("the {role} of {machine} ended while it was waited for; its last words:\n{log}")]
     Died {
         role: &'static str,
-        node: NodeId,
+        machine: MachineId,
         log: String,
     },
-    #[error("{what} on {node} took more than {seconds} s; the agent's last words:\n{log}")]
+    #[error(
+        "the {role} of {machine} was waited for for more than {seconds} s: {what}; its last words:\n{log}"
+    )]
     TimedOut {
-        what: &'static str,
-        node: NodeId,
+        role: &'static str,
+        machine: MachineId,
+        what: String,
         seconds: u64,
         log: String,
     },
-    #[error("{role} of {node} does not run; see `tombolo lab status`")]
-    NotRunning { role: &'static str, node: NodeId },
+    #[error("{role} of {machine} does not run; see `tombolo lab status`")]
+    NotRunning {
+        role: &'static str,
+        machine: MachineId,
+    },
+    #[error("{machine} has no {role}; it has {known}")]
+    NoRole {
+        role: &'static str,
+        machine: MachineId,
+        known: String,
+    },
+    #[error(
+        "{what} needs a lab whose clusters have stores; make it with `tombolo lab up --bare --mesh kvstoremesh`"
+    )]
+    NoMesh { what: &'static str },
+    #[error("{machine} has several programs; name one of {known}")]
+    WhichRole { machine: MachineId, known: String },
+    #[error(
+        "after {seconds} s not every agent knows what it should: {differences}; see `tombolo lab status`"
+    )]
+    NotLearnt { seconds: u64, differences: String },
+    #[error("cannot speak to the {role} of {machine}; see `tombolo lab logs {machine} {role}`")]
+    Program {
+        role: &'static str,
+        machine: MachineId,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot speak to the agent of {node}; see `tombolo lab logs {node}`")]
     Agent {
         node: NodeId,

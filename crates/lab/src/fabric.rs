@@ -1,4 +1,4 @@
-//! What lies between the nodes: wires, switches, gateways, a router and a world.
+//! What lies between the machines: wires, switches, gateways, a router and a world.
 //!
 //! ```text
 //!   c1-n1 ─eth0──n1┐                                        ┌n1──eth0─ c2-n1
@@ -12,23 +12,26 @@
 use crate::{
     error::Result,
     plan::{
-        self, Fabric, Namespace, NodeId, Shape, cluster_pod_ranges, known_to_world, pod_ranges,
-        subnets, transit,
+        self, Fabric, MachineId, Namespace, NodeId, Shape, cluster_pod_ranges, known_to_world,
+        pod_ranges, subnets, transit,
     },
     site::Site,
 };
 use tombolo_model::net::RoutingMode;
 
-/// The node's only device, and what the agent is told to use.
-pub const NODE_DEVICE: &str = "eth0";
+/// The machine's only device, and what the agent is told to use.
+pub const DEVICE: &str = "eth0";
 pub const SWITCH: &str = "nodes";
 pub const UPLINK: &str = "uplink";
 const WORLD: &str = "world";
 pub const MTU: u32 = 1500;
 
-/// The gateway's port of a node.
-pub fn port(node: NodeId) -> String {
-    format!("n{}", node.number)
+/// The gateway's port of a machine.
+pub fn port(machine: MachineId) -> String {
+    match machine {
+        MachineId::Control(_) => "control".into(),
+        MachineId::Node(node) => format!("n{}", node.number),
+    }
 }
 
 /// The router's end of a cluster's uplink.
@@ -52,14 +55,14 @@ fn make_wire(lab: &str, shape: &Shape) -> Result<()> {
         )
     };
     let (site_a, site_b) = (
-        Site::create(lab, Namespace::Node(a))?,
-        Site::create(lab, Namespace::Node(b))?,
+        Site::create(lab, Namespace::Machine(a.into()))?,
+        Site::create(lab, Namespace::Machine(b.into()))?,
     );
-    site_a.wire(NODE_DEVICE, &site_b, NODE_DEVICE)?;
+    site_a.wire(DEVICE, &site_b, DEVICE)?;
     for (site, own, other) in [(&site_a, a, b), (&site_b, b, a)] {
-        site.address(NODE_DEVICE, &shape.node_addresses(own))?;
+        site.address(DEVICE, &shape.node_addresses(own))?;
         for net in shape.node_addresses(other) {
-            site.route(NODE_DEVICE, plan::host_prefix(net.addr()), None, None)?;
+            site.route(DEVICE, plan::host_prefix(net.addr()), None, None)?;
         }
     }
     Ok(())
@@ -71,8 +74,9 @@ fn make_router(lab: &str, shape: &Shape) -> Result<()> {
     make_world(lab, &router)?;
     for cluster in shape.clusters() {
         let gateway = make_gateway(lab, shape, cluster, &router)?;
-        for number in 1..=shape.nodes_per_cluster {
-            make_node(lab, shape, NodeId { cluster, number }, &gateway)?;
+        let machines = shape.machines();
+        for machine in machines.filter(|machine| machine.cluster() == cluster) {
+            make_machine(lab, shape, machine, &gateway)?;
         }
     }
     Ok(())
@@ -81,10 +85,10 @@ fn make_router(lab: &str, shape: &Shape) -> Result<()> {
 fn make_world(lab: &str, router: &Site) -> Result<()> {
     let world = Site::create(lab, Namespace::World)?;
     let wire = plan::world();
-    router.wire(WORLD, &world, NODE_DEVICE)?;
+    router.wire(WORLD, &world, DEVICE)?;
     router.address(WORLD, &wire.router)?;
-    world.address(NODE_DEVICE, &wire.gateway)?;
-    world.routes_by(NODE_DEVICE, &known_to_world(), &wire.router)
+    world.address(DEVICE, &wire.gateway)?;
+    world.routes_by(DEVICE, &known_to_world(), &wire.router)
 }
 
 fn make_gateway(lab: &str, shape: &Shape, cluster: u8, router: &Site) -> Result<Site> {
@@ -116,38 +120,38 @@ fn switch_mac(cluster: u8) -> [u8; 6] {
     [0x02, b'l', b'a', b'b', 0, cluster]
 }
 
-fn make_node(lab: &str, shape: &Shape, node: NodeId, gateway: &Site) -> Result<()> {
-    let site = Site::create(lab, Namespace::Node(node))?;
-    let port = port(node);
-    site.wire(NODE_DEVICE, gateway, &port)?;
+fn make_machine(lab: &str, shape: &Shape, machine: MachineId, gateway: &Site) -> Result<()> {
+    let site = Site::create(lab, Namespace::Machine(machine))?;
+    let port = port(machine);
+    site.wire(DEVICE, gateway, &port)?;
     gateway
         .netlink
         .set_master(gateway.index(&port)?, Some(gateway.index(SWITCH)?))?;
-    let addresses = shape.node_addresses(node);
-    site.address(NODE_DEVICE, &addresses)?;
+    let addresses = shape.addresses(machine);
+    site.address(DEVICE, &addresses)?;
     let gateways: Vec<_> = shape
-        .gateway_addresses(node.cluster)
+        .gateway_addresses(machine.cluster())
         .into_iter()
         .filter(|net| addresses.iter().any(|own| own.contains(&net.addr())))
         .collect();
-    site.default_by(NODE_DEVICE, &gateways)?;
-    if shape.routing == RoutingMode::Native {
+    site.default_by(DEVICE, &gateways)?;
+    if let (MachineId::Node(node), RoutingMode::Native) = (machine, shape.routing) {
         gateway.routes_by(SWITCH, &pod_ranges(node), &addresses)?;
     }
     Ok(())
 }
 
-/// Tells the gateway how large the packets may be that it sends to a node, or to forget it.
+/// Tells the gateway how large the packets may be that it sends to a machine, or to forget it.
 ///
 /// A switch drops silently what is too large for a port; only a router's answer tells the sender.
-pub fn limit_node(gateway: &Site, shape: &Shape, node: NodeId, mtu: Option<u32>) -> Result<()> {
-    for own in shape.node_addresses(node) {
+pub fn limit(gateway: &Site, shape: &Shape, machine: MachineId, mtu: Option<u32>) -> Result<()> {
+    for own in shape.addresses(machine) {
         let prefix = plan::host_prefix(own.addr());
         match mtu {
             Some(_) => gateway.route(SWITCH, prefix, None, mtu)?,
             None => gateway.unroute(SWITCH, prefix, None)?,
         }
-        if shape.routing == RoutingMode::Native {
+        if let (MachineId::Node(node), RoutingMode::Native) = (machine, shape.routing) {
             for range in pod_ranges(node) {
                 if range.addr().is_ipv4() == own.addr().is_ipv4() {
                     gateway.route(SWITCH, range, Some(own.addr()), mtu)?;

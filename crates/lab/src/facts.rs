@@ -1,13 +1,13 @@
-//! What the lab tells each agent of the nodes and pods elsewhere, as long as nothing else does.
+//! What the lab tells each agent of the nodes and pods elsewhere, where clusters have no stores.
 
 use crate::{
     error::Result,
-    plan::{NodeId, cluster_name, host_prefix, pod_ranges},
+    plan::{NodeId, cluster_name, pod_ranges},
     state::{State, write_whole},
 };
 use ipnet::IpNet;
 use serde::Serialize;
-use std::{collections::BTreeSet, net::IpAddr, path::Path};
+use std::{net::IpAddr, path::Path};
 use tombolo_model::net::PodAddresses;
 
 /// One file is one whole snapshot.
@@ -38,7 +38,7 @@ impl Facts {
     pub fn of(state: &State, node: NodeId) -> Facts {
         let nodes = state.shape.nodes().map(|node| NodeFact {
             cluster: cluster_name(node.cluster),
-            cluster_id: node.cluster.into(),
+            cluster_id: state.cluster_id(node.cluster).into(),
             name: node.to_string(),
             addresses: addresses(&state.shape.node_addresses(node)),
             pod_ranges: pod_ranges(node).into(),
@@ -60,12 +60,6 @@ impl Facts {
     pub fn write(&self, file: &Path) -> Result<()> {
         let text = serde_json::to_vec_pretty(self).expect("facts are plain data");
         write_whole(file, &text)
-    }
-
-    /// The prefixes that the agent shows when it has understood all.
-    pub fn prefixes(&self) -> BTreeSet<IpNet> {
-        let addresses = self.addresses.iter();
-        addresses.map(|fact| host_prefix(fact.address)).collect()
     }
 }
 

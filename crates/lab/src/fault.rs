@@ -5,8 +5,8 @@
 use crate::{
     Error,
     error::Result,
-    fabric::{self, NODE_DEVICE, SWITCH, UPLINK, port, router_port},
-    plan::{Fabric, Namespace, NodeId, Target, cluster_pod_ranges, subnets},
+    fabric::{self, DEVICE, SWITCH, UPLINK, port, router_port},
+    plan::{Fabric, MachineId, Namespace, Target, cluster_pod_ranges, subnets},
     relay,
     site::Site,
     state::{Faults, Lab},
@@ -21,9 +21,9 @@ pub fn cut(lab: &mut Lab, target: Target, on: bool) -> Result<()> {
     lab.check_target(target)?;
     needs_router(lab, "cutting")?;
     match target {
-        Target::Node(node) => {
-            let gateway = gateway(lab, node.cluster)?;
-            let index = gateway.index(&port(node))?;
+        Target::Machine(machine) => {
+            let gateway = gateway(lab, machine.cluster())?;
+            let index = gateway.index(&port(machine))?;
             if on {
                 gateway.netlink.set_down(index)?;
             } else {
@@ -57,24 +57,24 @@ pub fn set_mtu(lab: &mut Lab, target: Target, mtu: u32) -> Result<()> {
     in_range("MTU", mtu, MTU_MIN, MTU_MAX)?;
     let other_than_made = (mtu != fabric::MTU).then_some(mtu);
     match target {
-        Target::Node(_) if lab.shape.fabric == Fabric::Direct => {
+        Target::Machine(_) if lab.shape.fabric == Fabric::Direct => {
             // A wire has two ends.
-            for node in lab.shape.nodes().collect::<Vec<_>>() {
-                Site::open(&lab.name, Namespace::Node(node))?.set_mtu(NODE_DEVICE, mtu)?;
-                faults(lab, Target::Node(node)).mtu = other_than_made;
+            for machine in lab.shape.machines() {
+                Site::open(&lab.name, Namespace::Machine(machine))?.set_mtu(DEVICE, mtu)?;
+                faults(lab, Target::Machine(machine)).mtu = other_than_made;
             }
         }
-        Target::Node(node) => {
-            let gateway = gateway(lab, node.cluster)?;
-            Site::open(&lab.name, Namespace::Node(node))?.set_mtu(NODE_DEVICE, mtu)?;
-            gateway.set_mtu(&port(node), mtu)?;
+        Target::Machine(machine) => {
+            let gateway = gateway(lab, machine.cluster())?;
+            Site::open(&lab.name, Namespace::Machine(machine))?.set_mtu(DEVICE, mtu)?;
+            gateway.set_mtu(&port(machine), mtu)?;
             faults(lab, target).mtu = other_than_made;
-            let largest = largest_mtu(lab, node.cluster);
+            let largest = largest_mtu(lab, machine.cluster());
             gateway.set_mtu(SWITCH, largest)?;
-            if lab.nodes[&node].faults.delay_ms.is_some() {
-                relay::widen(&gateway, node, mtu)?;
+            if lab.machines[&machine].faults.delay_ms.is_some() {
+                relay::widen(&gateway, machine, mtu)?;
             }
-            fabric::limit_node(&gateway, &lab.shape, node, other_than_made)?;
+            fabric::limit(&gateway, &lab.shape, machine, other_than_made)?;
         }
         Target::Cluster(cluster) => {
             needs_router(lab, "a smaller wire between clusters")?;
@@ -94,9 +94,9 @@ pub fn set_rate(lab: &mut Lab, target: Target, mbit: u32) -> Result<()> {
     in_range("rate in Mbit/s", mbit, 0, 100_000)?;
     let rate = (mbit > 0).then_some(mbit);
     let ends = match target {
-        Target::Node(node) => [
-            (Namespace::Gateway(node.cluster), port(node)),
-            (Namespace::Node(node), NODE_DEVICE.into()),
+        Target::Machine(machine) => [
+            (Namespace::Gateway(machine.cluster()), port(machine)),
+            (Namespace::Machine(machine), DEVICE.into()),
         ],
         Target::Cluster(cluster) => [
             (Namespace::Gateway(cluster), UPLINK.into()),
@@ -136,7 +136,7 @@ fn apply_loss(lab: &mut Lab, target: Target) -> Result<()> {
         cut, loss_percent, ..
     } = *faults(lab, target);
     let (cluster, device, percent) = match target {
-        Target::Node(node) => (node.cluster, port(node), loss_percent),
+        Target::Machine(machine) => (machine.cluster(), port(machine), loss_percent),
         Target::Cluster(cluster) => {
             let percent = if cut { Some(100.0) } else { loss_percent };
             (cluster, UPLINK.to_owned(), percent)
@@ -152,16 +152,16 @@ fn apply_loss(lab: &mut Lab, target: Target) -> Result<()> {
 }
 
 /// Holds the packets of each direction for so long; 0 takes the relay away.
-pub fn set_delay(lab: &mut Lab, node: NodeId, delay_ms: u32) -> Result<()> {
-    lab.node(node)?;
+pub fn set_delay(lab: &mut Lab, machine: MachineId, delay_ms: u32) -> Result<()> {
+    lab.machine(machine)?;
     needs_router(lab, "a delay")?;
     in_range("delay in ms", delay_ms, 0, 10_000)?;
-    let gateway = gateway(lab, node.cluster)?;
-    relay::remove(lab, &gateway, node)?;
+    let gateway = gateway(lab, machine.cluster())?;
+    relay::remove(lab, &gateway, machine)?;
     if delay_ms > 0 {
-        relay::insert(lab, &gateway, node, delay_ms)?;
+        relay::insert(lab, &gateway, machine, delay_ms)?;
     }
-    faults(lab, Target::Node(node)).delay_ms = (delay_ms > 0).then_some(delay_ms);
+    faults(lab, Target::Machine(machine)).delay_ms = (delay_ms > 0).then_some(delay_ms);
     lab.save()
 }
 
@@ -170,16 +170,17 @@ fn gateway(lab: &Lab, cluster: u8) -> Result<Site> {
 }
 
 fn largest_mtu(lab: &Lab, cluster: u8) -> u32 {
-    let of_cluster = lab.nodes.iter().filter(|(node, _)| node.cluster == cluster);
-    let mtus = of_cluster.filter_map(|(_, node)| node.faults.mtu);
+    let machines = lab.machines.iter();
+    let of_cluster = machines.filter(|(machine, _)| machine.cluster() == cluster);
+    let mtus = of_cluster.filter_map(|(_, machine)| machine.faults.mtu);
     mtus.fold(fabric::MTU, u32::max)
 }
 
 fn faults(lab: &mut Lab, target: Target) -> &mut Faults {
     match target {
-        Target::Node(node) => {
-            let node = lab.state.nodes.get_mut(&node);
-            &mut node.expect("the target was checked").faults
+        Target::Machine(machine) => {
+            let machine = lab.state.machines.get_mut(&machine);
+            &mut machine.expect("the target was checked").faults
         }
         Target::Cluster(cluster) => lab.state.clusters.entry(cluster).or_default(),
         Target::Pair(..) => unreachable!("pairs have no faults but cuts"),

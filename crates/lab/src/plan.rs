@@ -5,15 +5,18 @@
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use std::{
-    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
 };
 use tombolo_model::net::RoutingMode;
 
+mod kinds;
 mod names;
-pub use names::{Namespace, NodeId, PodId, Target, cluster_name};
+pub use kinds::{Fabric, Mesh, Underlay};
+pub use names::{MachineId, Namespace, NodeId, PodId, Target, cluster_name, parse_cluster};
 
+/// Host number of a cluster's control machine.
+const CONTROL: u8 = 2;
 /// Host numbers of nodes begin after those that a subnet's routers may want.
 const FIRST_NODE: u8 = 10;
 pub const NODES_MAX: u8 = 240;
@@ -29,29 +32,8 @@ pub struct Shape {
     pub routing: RoutingMode,
     pub underlay: Underlay,
     pub fabric: Fabric,
+    pub mesh: Mesh,
     pub masquerade: bool,
-}
-
-/// The addresses of the nodes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Underlay {
-    /// IPv4 and IPv6; tunnels go over IPv4.
-    #[default]
-    Ipv4,
-    /// IPv6 alone.
-    Ipv6,
-}
-
-/// What joins the nodes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Fabric {
-    /// A switch for each cluster, a gateway behind it, a router between the gateways, and a world behind the router.
-    #[default]
-    Router,
-    /// One wire between exactly two nodes.
-    Direct,
 }
 
 /// A shape or a name that no lab can have.
@@ -69,6 +51,10 @@ pub enum PlanError {
     Direct,
     #[error("--routing-mode native needs nodes with IPv4 and IPv6; leave out --underlay ipv6")]
     NativeIpv6,
+    #[error("cluster{cluster} is no other cluster than itself; name two")]
+    Same { cluster: u8 },
+    #[error("--fabric direct has no place for stores; use --mesh facts")]
+    DirectMesh,
     #[error(
         "{name:?} is no name for a lab; use 1 to {NAME_LENGTH_MAX} lower-case letters, digits and dashes, a letter first"
     )]
@@ -116,6 +102,9 @@ impl Shape {
         if self.routing == RoutingMode::Native && self.underlay == Underlay::Ipv6 {
             return Err(PlanError::NativeIpv6);
         }
+        if self.fabric == Fabric::Direct && self.mesh != Mesh::Facts {
+            return Err(PlanError::DirectMesh);
+        }
         Ok(())
     }
 
@@ -129,17 +118,38 @@ impl Shape {
             .flat_map(move |cluster| (1..=nodes).map(move |number| NodeId { cluster, number }))
     }
 
-    /// The node's addresses on its cluster's subnet, IPv4 first.
-    pub fn node_addresses(&self, node: NodeId) -> Vec<IpNet> {
-        let host = FIRST_NODE + node.number;
-        // The IPv6 host number reads like the IPv4 one: 11 and ::11 for the first node.
-        let host_v6 = u16::from(host) + 6;
-        let v4 = on_subnet(subnet_v4(node.cluster), host);
-        let v6 = on_subnet_v6(subnet_v6(node.cluster), host_v6);
+    /// Control machines come first: agents find their stores.
+    pub fn machines(&self) -> impl Iterator<Item = MachineId> + use<> {
+        let controls = if self.mesh == Mesh::Facts {
+            0
+        } else {
+            self.clusters
+        };
+        let controls = (1..=controls).map(MachineId::Control);
+        controls.chain(self.nodes().map(MachineId::Node))
+    }
+
+    /// The machine's addresses on its cluster's subnet, IPv4 first.
+    pub fn addresses(&self, machine: MachineId) -> Vec<IpNet> {
+        let cluster = machine.cluster();
+        // The IPv6 host number of a node reads like the IPv4 one: 11 and ::11 for the first.
+        let (host, host_v6) = match machine {
+            MachineId::Control(_) => (CONTROL, u16::from(CONTROL)),
+            MachineId::Node(node) => (
+                FIRST_NODE + node.number,
+                u16::from(FIRST_NODE + node.number) + 6,
+            ),
+        };
+        let v4 = on_subnet(subnet_v4(cluster), host);
+        let v6 = on_subnet_v6(subnet_v6(cluster), host_v6);
         match self.underlay {
             Underlay::Ipv4 => vec![v4, v6],
             Underlay::Ipv6 => vec![v6],
         }
+    }
+
+    pub fn node_addresses(&self, node: NodeId) -> Vec<IpNet> {
+        self.addresses(node.into())
     }
 
     /// The address that other nodes send tunnelled packets to.
@@ -210,10 +220,10 @@ pub fn known_to_world() -> [IpNet; 4] {
     ]
 }
 
-/// A number that is the pod's own in its cluster.
-pub fn identity(pod: PodId) -> u32 {
+/// A number that is the pod's own, in the range of the cluster's.
+pub fn identity(cluster_id: u8, pod: PodId) -> u32 {
     let ordinal = u32::from(pod.node.number - 1) * u32::from(PODS_MAX) + u32::from(pod.number - 1);
-    u32::from(pod.node.cluster) << 16 | (256 + ordinal)
+    u32::from(cluster_id) << 16 | (256 + ordinal)
 }
 
 /// The whole range of one address.
@@ -252,24 +262,6 @@ fn on_subnet(net: Ipv4Net, host: u8) -> IpNet {
 fn on_subnet_v6(net: Ipv6Net, host: u16) -> IpNet {
     let address = Ipv6Addr::from_bits(net.network().to_bits() | u128::from(host));
     Ipv6Net::new_assert(address, net.prefix_len()).into()
-}
-
-impl fmt::Display for Underlay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Underlay::Ipv4 => "ipv4",
-            Underlay::Ipv6 => "ipv6",
-        })
-    }
-}
-
-impl fmt::Display for Fabric {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Fabric::Router => "router",
-            Fabric::Direct => "direct",
-        })
-    }
 }
 
 /// `tunnel` or `native`, as people write it.

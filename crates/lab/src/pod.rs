@@ -3,22 +3,21 @@
 use crate::{
     Error,
     error::Result,
-    facts, inside,
-    node::spread_facts,
-    plan::{self, NodeId, PODS_MAX, PodId, host_prefix},
-    process::{beside_own_program, own_program},
+    inside, learn,
+    plan::{self, NodeId, PODS_MAX, PodId},
+    process::beside_own_program,
     state::{Lab, Pod, State},
 };
 use ipnet::IpNet;
 use serde::Deserialize;
-use std::{collections::BTreeSet, net::IpAddr};
+use std::net::IpAddr;
 use tombolo_model::net::PodAddresses;
 
 pub const PLUGIN: &str = "tombolo-cni";
 
 /// Adds the first pod whose number is free, without telling the other nodes yet.
 pub fn attach(lab: &mut Lab, node: NodeId, identity: Option<u32>) -> Result<PodId> {
-    lab.node(node)?;
+    lab.machine(node)?;
     let number = (1..=PODS_MAX)
         .find(|number| {
             !lab.pods.contains_key(&PodId {
@@ -28,7 +27,7 @@ pub fn attach(lab: &mut Lab, node: NodeId, identity: Option<u32>) -> Result<PodI
         })
         .ok_or(Error::NodeFull { node })?;
     let id = PodId { node, number };
-    let identity = identity.unwrap_or_else(|| plan::identity(id));
+    let identity = identity.unwrap_or_else(|| plan::identity(lab.cluster_id(node.cluster), id));
     lab.state.containers += 1;
     lab.save()?;
     let container = format!("{id}-{}", lab.containers);
@@ -51,18 +50,22 @@ pub fn attach(lab: &mut Lab, node: NodeId, identity: Option<u32>) -> Result<PodI
 
 pub fn add(lab: &mut Lab, node: NodeId, identity: Option<u32>) -> Result<PodId> {
     let id = attach(lab, node, identity)?;
-    spread_facts(lab, &BTreeSet::new())?;
+    learn::tell(lab, node)?;
     Ok(id)
 }
 
-pub fn delete(lab: &mut Lab, id: PodId) -> Result<()> {
+/// Detaches a pod, without telling the other nodes yet.
+pub fn detach(lab: &mut Lab, id: PodId) -> Result<()> {
     let pod = lab.pod(id)?.clone();
     let words = words(lab, id, &pod.container, pod.identity, "pod-delete")?;
     inside::call(&words)?;
     lab.state.pods.remove(&id);
-    lab.save()?;
-    let gone: BTreeSet<IpNet> = facts::each(pod.addresses).map(host_prefix).collect();
-    spread_facts(lab, &gone)
+    lab.save()
+}
+
+pub fn delete(lab: &mut Lab, id: PodId) -> Result<()> {
+    detach(lab, id)?;
+    learn::tell(lab, id.node)
 }
 
 /// The command that does a runtime's work in the node.
@@ -73,24 +76,10 @@ fn words(
     identity: u32,
     verb: &str,
 ) -> Result<Vec<String>> {
-    let own = own_program()?.display().to_string();
-    let join = ["lab", "join", &pod.node.cgroup(&lab.name), "--"].map(str::to_owned);
     let plugin = beside_own_program(PLUGIN)?.display().to_string();
-    let work = [
-        &own,
-        "lab",
-        verb,
-        &pod.to_string(),
-        container,
-        &identity.to_string(),
-        &plugin,
-    ]
-    .map(|word| word.to_string());
-    let mut words = vec![own.clone()];
-    words.extend(join);
-    words.extend(lab.namespaces_of_node(pod.node)?.words());
-    words.extend(work);
-    Ok(words)
+    let (pod_name, identity) = (pod.to_string(), identity.to_string());
+    let words = ["lab", verb, &pod_name, container, &identity, &plugin];
+    lab.words_in(pod.node, &words)
 }
 
 /// The pod's addresses, out of the plugin's result.

@@ -1,7 +1,7 @@
-//! Delay: a process that holds every frame between a node's port and the switch for a while.
+//! Delay: a process that holds every frame between a machine's port and the switch for a while.
 //!
 //! ```text
-//!   node ─ port ─┐ [hold bridge] ┌─ TAP ══ this process ══ TAP ─┐ [switch]
+//!   machine ─ port ─┐ [hold bridge] ┌─ TAP ══ this process ══ TAP ─┐ [switch]
 //! ```
 //! TAP devices offer no offloads, so the kernel completes checksums and cuts large packets before the relay sees them.
 //! Adds no loss of its own until its queue is full; has nothing to say about order, which it keeps.
@@ -10,7 +10,7 @@ use crate::{
     Error,
     error::Result,
     fabric::{self, SWITCH, port},
-    plan::{Namespace, NodeId},
+    plan::{MachineId, Namespace},
     process::{Namespaces, Start, last_words, own_program},
     site::Site,
     state::{Lab, Role},
@@ -75,29 +75,26 @@ fn write(to: &Tap, held: &Receiver<Held>) {
     }
 }
 
-/// Takes the relay out of the node's way, if there is one.
-pub fn remove(lab: &mut Lab, gateway: &Site, node: NodeId) -> Result<()> {
-    let state = lab
-        .state
-        .nodes
-        .get_mut(&node)
-        .expect("the node was checked");
-    if let Some(relay) = state.processes.remove(&Role::Relay) {
+/// Takes the relay out of the machine's way, if there is one.
+pub fn remove(lab: &mut Lab, gateway: &Site, machine: MachineId) -> Result<()> {
+    let known = lab.state.machines.get_mut(&machine);
+    let known = known.expect("the machine was checked");
+    if let Some(relay) = known.processes.remove(&Role::Relay) {
         relay.kill()?;
     }
     let switch = gateway.index(SWITCH)?;
     gateway
         .netlink
-        .set_master(gateway.index(&port(node))?, Some(switch))?;
-    if let Some(hold) = gateway.netlink.link(&hold(node))? {
+        .set_master(gateway.index(&port(machine))?, Some(switch))?;
+    if let Some(hold) = gateway.netlink.link(&hold(machine))? {
         gateway.netlink.delete_link(hold.index)?;
     }
     Ok(())
 }
 
-/// Starts a relay and leads all frames of the node through it.
-pub fn insert(lab: &mut Lab, gateway: &Site, node: NodeId, delay_ms: u32) -> Result<()> {
-    let taps = taps(node);
+/// Starts a relay and leads all frames of the machine through it.
+pub fn insert(lab: &mut Lab, gateway: &Site, machine: MachineId, delay_ms: u32) -> Result<()> {
+    let taps = taps(machine);
     let words = [
         "lab",
         "relay",
@@ -106,21 +103,18 @@ pub fn insert(lab: &mut Lab, gateway: &Site, node: NodeId, delay_ms: u32) -> Res
         &taps[0],
         &taps[1],
     ];
-    let log = lab.log_file(node, Role::Relay);
+    let log = lab.log_file(machine, Role::Relay);
     let relay = Start {
-        namespaces: &Namespaces::of_net(&Namespace::Gateway(node.cluster).name(&lab.name)),
-        cgroup: &node.cgroup(&lab.name),
+        namespaces: &Namespaces::of_net(&Namespace::Gateway(machine.cluster()).name(&lab.name)),
+        cgroup: &machine.cgroup(&lab.name),
         log: &log,
         program: &own_program()?,
         arguments: &words.map(str::to_owned),
     }
     .detached()?;
-    let state = lab
-        .state
-        .nodes
-        .get_mut(&node)
-        .expect("the node was checked");
-    state.processes.insert(Role::Relay, relay);
+    let known = lab.state.machines.get_mut(&machine);
+    let known = known.expect("the machine was checked");
+    known.processes.insert(Role::Relay, relay);
     lab.save()?;
 
     let deadline = Instant::now() + RELAY_PATIENCE;
@@ -128,15 +122,15 @@ pub fn insert(lab: &mut Lab, gateway: &Site, node: NodeId, delay_ms: u32) -> Res
         if !relay.is_alive() || Instant::now() > deadline {
             return Err(Error::Died {
                 role: Role::Relay.name(),
-                node,
+                machine,
                 log: last_words(&log),
             });
         }
         thread::sleep(Duration::from_millis(5));
     }
-    let hold = gateway.netlink.create_bridge(&hold(node))?;
-    let mtu = lab.nodes[&node].faults.mtu.unwrap_or(fabric::MTU);
-    widen(gateway, node, mtu)?;
+    let hold = gateway.netlink.create_bridge(&hold(machine))?;
+    let mtu = lab.machines[&machine].faults.mtu.unwrap_or(fabric::MTU);
+    widen(gateway, machine, mtu)?;
     let [held, freed] = [gateway.index(&taps[0])?, gateway.index(&taps[1])?];
     gateway.netlink.set_master(held, Some(hold))?;
     gateway
@@ -144,7 +138,7 @@ pub fn insert(lab: &mut Lab, gateway: &Site, node: NodeId, delay_ms: u32) -> Res
         .set_master(freed, Some(gateway.index(SWITCH)?))?;
     gateway
         .netlink
-        .set_master(gateway.index(&port(node))?, Some(hold))?;
+        .set_master(gateway.index(&port(machine))?, Some(hold))?;
     for index in [hold, held, freed] {
         gateway.netlink.set_up(index)?;
     }
@@ -152,20 +146,17 @@ pub fn insert(lab: &mut Lab, gateway: &Site, node: NodeId, delay_ms: u32) -> Res
 }
 
 /// The port itself says what is too large; the relay must only not be smaller.
-pub fn widen(gateway: &Site, node: NodeId, mtu: u32) -> Result<()> {
-    taps(node)
+pub fn widen(gateway: &Site, machine: MachineId, mtu: u32) -> Result<()> {
+    taps(machine)
         .iter()
         .try_for_each(|tap| gateway.set_mtu(tap, mtu.max(fabric::MTU)))
 }
 
-fn hold(node: NodeId) -> String {
-    format!("hold-n{}", node.number)
+fn hold(machine: MachineId) -> String {
+    format!("hold-{}", port(machine))
 }
 
-/// The relay's ends on the node's side and on the switch's.
-fn taps(node: NodeId) -> [String; 2] {
-    [
-        format!("held-n{}", node.number),
-        format!("freed-n{}", node.number),
-    ]
+/// The relay's ends on the machine's side and on the switch's.
+fn taps(machine: MachineId) -> [String; 2] {
+    ["held", "freed"].map(|kind| format!("{kind}-{}", port(machine)))
 }

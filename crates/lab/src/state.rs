@@ -5,7 +5,7 @@
 use crate::{
     Error,
     error::Result,
-    plan::{NodeId, PodId, Shape, Target, check_name},
+    plan::{MachineId, PodId, Shape, Target, check_name, cluster_name},
     process::Process,
 };
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ use std::{
 use tombolo_linux::lock::{self, Lock};
 use tombolo_model::net::PodAddresses;
 
+mod role;
+pub use role::Role;
+
 pub const FOLDER: &str = "/run/tombolo-lab";
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 const LOCK_POLL: Duration = Duration::from_millis(20);
@@ -30,11 +33,17 @@ pub struct State {
     pub shape: Shape,
     /// False until `up` has ended well.
     pub made: bool,
-    pub nodes: BTreeMap<NodeId, Node>,
+    pub machines: BTreeMap<MachineId, Machine>,
     pub pods: BTreeMap<PodId, Pod>,
     /// How many containers there have been.
     #[serde(default)]
     pub containers: u32,
+    /// Numbers of clusters that are not those of their names.
+    #[serde(default)]
+    pub numbers: BTreeMap<u8, u8>,
+    /// Pairs of clusters that have no files of each other.
+    #[serde(default)]
+    pub strangers: BTreeSet<(u8, u8)>,
     /// What was done to the wires of whole clusters.
     pub clusters: BTreeMap<u8, Faults>,
     /// Pairs of clusters that can't reach each other.
@@ -42,28 +51,10 @@ pub struct State {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Node {
-    /// By role: `init` holds the namespaces, `agent` is Tombolo, `relay` delays; Kubernetes' own will join them.
+pub struct Machine {
+    /// By role; Kubernetes' own will join them.
     pub processes: BTreeMap<Role, Process>,
     pub faults: Faults,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    Init,
-    Agent,
-    Relay,
-}
-
-impl Role {
-    pub fn name(self) -> &'static str {
-        match self {
-            Role::Init => "init",
-            Role::Agent => "agent",
-            Role::Relay => "relay",
-        }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,16 +143,7 @@ impl Lab {
         if state_file(name).exists() {
             return Err(Error::LabExists { lab: name.into() });
         }
-        let state = State {
-            name: name.into(),
-            shape,
-            made: false,
-            nodes: BTreeMap::new(),
-            pods: BTreeMap::new(),
-            containers: 0,
-            clusters: BTreeMap::new(),
-            cuts: BTreeSet::new(),
-        };
+        let state = State::new(name, shape);
         let lab = Lab {
             state,
             _lock: Some(lock),
@@ -177,19 +159,51 @@ impl Lab {
 }
 
 impl State {
-    /// Where a node's logs are.
-    pub fn node_folder(&self, node: NodeId) -> PathBuf {
-        folder(&self.name).join(node.to_string())
+    /// Of a lab that has nothing yet.
+    pub fn new(name: &str, shape: Shape) -> State {
+        State {
+            name: name.into(),
+            shape,
+            made: false,
+            machines: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            containers: 0,
+            numbers: BTreeMap::new(),
+            strangers: BTreeSet::new(),
+            clusters: BTreeMap::new(),
+            cuts: BTreeSet::new(),
+        }
     }
 
-    pub fn log_file(&self, node: NodeId, role: Role) -> PathBuf {
-        self.node_folder(node).join(format!("{}.log", role.name()))
+    /// The number of a cluster, usually that of its name.
+    pub fn cluster_id(&self, cluster: u8) -> u8 {
+        self.numbers.get(&cluster).copied().unwrap_or(cluster)
     }
 
-    pub fn node(&self, node: NodeId) -> Result<&Node> {
-        self.nodes
-            .get(&node)
-            .ok_or_else(|| self.unknown("node", node.to_string(), self.nodes.keys()))
+    /// Where a machine's logs are.
+    pub fn machine_folder(&self, machine: MachineId) -> PathBuf {
+        folder(&self.name).join(machine.to_string())
+    }
+
+    pub fn log_file(&self, machine: MachineId, role: Role) -> PathBuf {
+        self.machine_folder(machine)
+            .join(format!("{}.log", role.name()))
+    }
+
+    pub fn machine(&self, machine: impl Into<MachineId>) -> Result<&Machine> {
+        let machine = machine.into();
+        self.machines.get(&machine).ok_or_else(|| {
+            let what = match machine {
+                MachineId::Control(_) => "control machine",
+                MachineId::Node(_) => "node",
+            };
+            let kind = std::mem::discriminant(&machine);
+            let known = self
+                .machines
+                .keys()
+                .filter(|known| std::mem::discriminant(*known) == kind);
+            self.unknown(what, machine.to_string(), known)
+        })
     }
 
     pub fn pod(&self, pod: PodId) -> Result<&Pod> {
@@ -198,19 +212,19 @@ impl State {
             .ok_or_else(|| self.unknown("pod", pod.to_string(), self.pods.keys()))
     }
 
+    pub fn check_cluster(&self, cluster: u8) -> Result<()> {
+        if cluster <= self.shape.clusters {
+            return Ok(());
+        }
+        let known = self.shape.clusters().map(cluster_name);
+        Err(self.unknown("cluster", cluster_name(cluster), known))
+    }
+
     pub fn check_target(&self, target: Target) -> Result<()> {
-        let cluster = |cluster: u8| {
-            if cluster <= self.shape.clusters {
-                Ok(())
-            } else {
-                let known = self.shape.clusters().map(crate::plan::cluster_name);
-                Err(self.unknown("cluster", crate::plan::cluster_name(cluster), known))
-            }
-        };
         match target {
-            Target::Node(node) => self.node(node).map(drop),
-            Target::Cluster(one) => cluster(one),
-            Target::Pair(a, b) => cluster(a).and_then(|()| cluster(b)),
+            Target::Machine(machine) => self.machine(machine).map(drop),
+            Target::Cluster(one) => self.check_cluster(one),
+            Target::Pair(a, b) => self.check_cluster(a).and_then(|()| self.check_cluster(b)),
         }
     }
 
@@ -233,15 +247,16 @@ impl State {
         }
     }
 
-    pub fn process(&self, node: NodeId, role: Role) -> Result<Process> {
-        self.node(node)?
+    pub fn process(&self, machine: impl Into<MachineId>, role: Role) -> Result<Process> {
+        let machine = machine.into();
+        self.machine(machine)?
             .processes
             .get(&role)
             .copied()
             .filter(|process| process.is_alive())
             .ok_or(Error::NotRunning {
                 role: role.name(),
-                node,
+                machine,
             })
     }
 }

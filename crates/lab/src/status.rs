@@ -2,115 +2,201 @@
 
 use crate::{
     error::Result,
-    facts,
-    plan::{NodeId, cluster_name},
-    state::{Faults, Role, State},
+    facts, learn,
+    plan::{MachineId, PodId, cluster_name},
+    programs,
+    state::{Faults, Pod, Role, State},
 };
 use serde::Serialize;
-use std::fmt::Write as _;
-use tombolo_model::local::{Reply, Request};
+use serde_json::Value;
+use std::{fmt::Write as _, path::PathBuf};
+use tombolo_model::local::Status;
 
 #[derive(Serialize)]
 pub struct LabStatus<'a> {
     name: &'a str,
     mode: String,
-    nodes: Vec<NodeStatus>,
+    mesh: String,
+    machines: Vec<MachineStatus>,
     pods: Vec<PodStatus>,
     /// What was done to clusters' wires.
     clusters: Vec<(String, Vec<String>)>,
     cuts: Vec<String>,
-    /// Every process runs and every agent answers.
+    /// Pairs of clusters that were taken out of each other's mesh.
+    strangers: Vec<String>,
+    /// Every program runs and says of itself that it is ready, and every agent knows what it should.
     healthy: bool,
 }
 
 #[derive(Serialize)]
-struct NodeStatus {
+struct MachineStatus {
     name: String,
     addresses: Vec<String>,
     processes: Vec<ProcessStatus>,
-    agent: String,
     faults: Vec<String>,
 }
 
 #[derive(Serialize)]
-struct ProcessStatus {
+pub struct ProcessStatus {
     role: &'static str,
     pid: u32,
     alive: bool,
+    /// `ready`, or what is missing.
+    state: String,
+    /// What it tells of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told: Option<Value>,
 }
 
 #[derive(Serialize)]
-struct PodStatus {
+pub struct PodStatus {
     name: String,
     identity: u32,
     addresses: Vec<String>,
 }
 
 pub fn status(state: &State) -> LabStatus<'_> {
-    let nodes: Vec<NodeStatus> = state
-        .nodes
+    let machines: Vec<MachineStatus> = state
+        .machines
         .keys()
-        .map(|node| node_status(state, *node))
+        .map(|machine| machine_status(state, *machine))
         .collect();
-    let pods = state.pods.iter().map(|(id, pod)| PodStatus {
-        name: id.to_string(),
-        identity: pod.identity,
-        addresses: facts::each(pod.addresses).map(|a| a.to_string()).collect(),
-    });
-    let alive = |node: &NodeStatus| node.processes.iter().all(|process| process.alive);
-    let healthy = nodes
-        .iter()
-        .all(|node| alive(node) && node.agent == "ready");
+    let pods = state.pods.iter().map(|(id, known)| pod(*id, known));
+    let mut processes = machines.iter().flat_map(|machine| &machine.processes);
+    let healthy = processes.all(|process| process.state == READY);
     let clusters = state
         .clusters
         .iter()
         .filter(|(_, faults)| **faults != Faults::default());
+    let pair = |(a, b): &(u8, u8)| format!("{}:{}", cluster_name(*a), cluster_name(*b));
     LabStatus {
         name: &state.name,
         mode: state.shape.routing.to_string(),
+        mesh: state.shape.mesh.to_string(),
         pods: pods.collect(),
         clusters: clusters
             .map(|(cluster, faults)| (cluster_name(*cluster), faults.words()))
             .collect(),
-        cuts: state
-            .cuts
-            .iter()
-            .map(|(a, b)| format!("{}:{}", cluster_name(*a), cluster_name(*b)))
-            .collect(),
+        cuts: state.cuts.iter().map(pair).collect(),
+        strangers: state.strangers.iter().map(pair).collect(),
         healthy,
-        nodes,
+        machines,
     }
 }
 
-fn node_status(state: &State, node: NodeId) -> NodeStatus {
-    let known = &state.nodes[&node];
-    let processes = known.processes.iter().map(|(role, process)| ProcessStatus {
-        role: role.name(),
-        pid: process.pid,
-        alive: process.is_alive(),
+const READY: &str = "ready";
+
+pub fn pod(id: PodId, pod: &Pod) -> PodStatus {
+    PodStatus {
+        name: id.to_string(),
+        identity: pod.identity,
+        addresses: facts::each(pod.addresses).map(|a| a.to_string()).collect(),
+    }
+}
+
+/// A process of the lab, by itself.
+#[derive(Serialize)]
+pub struct Listed {
+    machine: String,
+    role: &'static str,
+    pid: u32,
+    alive: bool,
+    log: PathBuf,
+}
+
+/// All processes, without a word with any of them.
+pub fn processes(state: &State) -> Vec<Listed> {
+    let machines = state.machines.iter();
+    let processes = machines.flat_map(|(machine, known)| {
+        let listed = known.processes.iter().map(|(role, process)| Listed {
+            machine: machine.to_string(),
+            role: role.name(),
+            pid: process.pid,
+            alive: process.is_alive(),
+            log: state.log_file(*machine, *role),
+        });
+        listed.collect::<Vec<_>>()
     });
-    NodeStatus {
-        name: node.to_string(),
-        addresses: state
-            .shape
-            .node_addresses(node)
-            .iter()
-            .map(|net| net.addr().to_string())
-            .collect(),
+    processes.collect()
+}
+
+pub fn list(listed: &[Listed]) -> String {
+    let mut text = format!(
+        "{:<12} {:<12} {:<8} {:<6} LOG\n",
+        "MACHINE", "ROLE", "PID", "ALIVE"
+    );
+    for process in listed {
+        let alive = if process.alive { "yes" } else { "no" };
+        let _ = writeln!(
+            text,
+            "{:<12} {:<12} {:<8} {alive:<6} {}",
+            process.machine,
+            process.role,
+            process.pid,
+            process.log.display()
+        );
+    }
+    text
+}
+
+fn machine_status(state: &State, machine: MachineId) -> MachineStatus {
+    let known = &state.machines[&machine];
+    let processes = known.processes.iter().map(|(role, process)| {
+        let alive = process.is_alive();
+        let (said, told) = match alive {
+            true => ask(state, machine, *role).unwrap_or_else(|error| (error.to_string(), None)),
+            false => ("dead".into(), None),
+        };
+        ProcessStatus {
+            role: role.name(),
+            pid: process.pid,
+            alive,
+            state: said,
+            told,
+        }
+    });
+    let addresses = state.shape.addresses(machine);
+    MachineStatus {
+        name: machine.to_string(),
+        addresses: addresses.iter().map(|net| net.addr().to_string()).collect(),
         processes: processes.collect(),
-        agent: agent(state, node).unwrap_or_else(|error| error.to_string()),
         faults: known.faults.words(),
     }
 }
 
-fn agent(state: &State, node: NodeId) -> Result<String> {
-    state.process(node, Role::Agent)?;
-    Ok(match state.api(node)?.ask(&Request::Status)? {
-        Reply::Status(status) if !status.synced => "not synced".into(),
-        Reply::Status(status) if status.warnings.is_empty() => "ready".into(),
-        Reply::Status(status) => format!("warns: {}", status.warnings.join("; ")),
-        _ => "answers out of turn".into(),
-    })
+/// How a process is that runs, in a few words and in its own.
+fn ask(state: &State, machine: MachineId, role: Role) -> Result<(String, Option<Value>)> {
+    match (machine, role) {
+        (_, Role::Init | Role::Relay) => Ok((READY.into(), None)),
+        (MachineId::Node(node), _) => {
+            let status = programs::agent_status(state, node)?;
+            let told = serde_json::to_value(&status).expect("a status is plain data");
+            let trouble = match agent_trouble(&status) {
+                None => learn::trouble(state, node)?,
+                trouble => trouble,
+            };
+            Ok((trouble.unwrap_or_else(|| READY.into()), Some(told)))
+        }
+        (MachineId::Control(_), _) => {
+            let told = programs::told(state, machine, role)?;
+            let trouble = programs::trouble(state, machine, role)?;
+            Ok((trouble.unwrap_or_else(|| READY.into()), Some(told)))
+        }
+    }
+}
+
+fn agent_trouble(status: &Status) -> Option<String> {
+    let unready = status.peers.iter().filter(|peer| !peer.ready);
+    let unready: Vec<&str> = unready.map(|peer| peer.cluster.as_str()).collect();
+    if !status.warnings.is_empty() {
+        Some(format!("warns: {}", status.warnings.join("; ")))
+    } else if !unready.is_empty() {
+        Some(format!("does not follow {}", unready.join(", ")))
+    } else if !status.synced {
+        Some("not synced".into())
+    } else {
+        None
+    }
 }
 
 impl LabStatus<'_> {
@@ -119,53 +205,37 @@ impl LabStatus<'_> {
     }
 
     pub fn text(&self) -> String {
-        let mut text = format!("lab {} ({})\n", self.name, self.mode);
+        let mut text = format!("lab {} ({}, {})\n", self.name, self.mode, self.mesh);
         let mut line = |columns: [&str; 4]| {
             let [a, b, c, d] = columns;
-            let row = format!("  {a:<12} {b:<34} {c:<34} {d}");
+            let row = format!("  {a:<12} {b:<34} {c:<22} {d}");
             let _ = writeln!(text, "{}", row.trim_end());
         };
-        line(["NODE", "ADDRESSES", "PROCESSES", "AGENT"]);
-        for node in &self.nodes {
-            let processes: Vec<String> = node
-                .processes
-                .iter()
-                .map(|p| {
-                    format!(
-                        "{} {}{}",
-                        p.role,
-                        p.pid,
-                        if p.alive { "" } else { " (dead)" }
-                    )
-                })
-                .collect();
-            let faults: Vec<String> = node
-                .faults
-                .iter()
-                .map(|fault| format!("[{fault}]"))
-                .collect();
-            let last = [vec![node.agent.clone()], faults].concat().join(" ");
-            line([
-                &node.name,
-                &node.addresses.join(" "),
-                &processes.join(", "),
-                &last,
-            ]);
+        line(["MACHINE", "ADDRESSES", "PROCESS", "STATE"]);
+        for machine in &self.machines {
+            let mut first = (machine.name.clone(), machine.addresses.join(" "));
+            for process in &machine.processes {
+                let (name, addresses) = std::mem::take(&mut first);
+                let role = format!("{} {}", process.role, process.pid);
+                line([&name, &addresses, &role, &process.state]);
+            }
+            for fault in &machine.faults {
+                line(["", "", "", &format!("[{fault}]")]);
+            }
         }
         line(["POD", "ADDRESSES", "IDENTITY", ""]);
         for pod in &self.pods {
-            line([
-                &pod.name,
-                &pod.addresses.join(" "),
-                &pod.identity.to_string(),
-                "",
-            ]);
+            let identity = pod.identity.to_string();
+            line([&pod.name, &pod.addresses.join(" "), &identity, ""]);
         }
         for (cluster, faults) in &self.clusters {
             line([cluster, &faults.join(", "), "", ""]);
         }
         for pair in &self.cuts {
             line([pair, "cut", "", ""]);
+        }
+        for pair in &self.strangers {
+            line([pair, "out of each other's mesh", "", ""]);
         }
         text
     }

@@ -3,14 +3,14 @@
 use crate::{
     Error, down,
     error::Result,
-    fabric, node,
-    plan::{NodeId, Shape, check_name},
+    fabric, learn, machine, mesh,
+    plan::{MachineId, Mesh, Shape, check_name},
     pod::{self, PLUGIN},
     process::beside_own_program,
     progress::Progress,
-    state::{self, Lab},
+    state::{self, Lab, Role},
 };
-use std::{collections::BTreeSet, fs};
+use std::fs;
 use tombolo_linux::privilege::missing_capabilities;
 
 pub fn up(name: &str, shape: Shape) -> Result<Lab> {
@@ -51,41 +51,72 @@ fn refuse_second(name: &str) -> Result<()> {
 
 fn build(lab: &mut Lab, progress: &Progress) -> Result<()> {
     let shape = lab.shape;
-    let nodes: Vec<NodeId> = shape.nodes().collect();
-    let count = nodes.len();
+    let machines: Vec<MachineId> = shape.machines().collect();
+    let nodes = shape.nodes().count();
     progress.step(&format!("lay the {} fabric", shape.fabric), || {
         fabric::make(&lab.name, &shape)
     })?;
     let hold = down::hold(&lab.name);
-    progress.step(&format!("start {count} nodes"), || {
+    progress.step(&format!("start {} machines", machines.len()), || {
         fs::create_dir_all(&hold).map_err(Error::file("create", &hold))?;
-        for node in &nodes {
-            node::start_init(lab, *node)?;
+        for machine in &machines {
+            machine::start_init(lab, *machine)?;
         }
-        nodes
+        machines
             .iter()
-            .try_for_each(|node| node::wait_for_init(lab, *node))
+            .try_for_each(|machine| machine::wait_for_init(lab, *machine))
     })?;
-    progress.step(&format!("start {count} agents ({})", shape.routing), || {
-        for node in &nodes {
-            node::start_agent(lab, *node)?;
-        }
-        nodes
-            .iter()
-            .try_for_each(|node| node::wait_for_agent(lab, *node))
+    if shape.mesh != Mesh::Facts {
+        let what = format!("start {} stores ({})", shape.clusters, shape.mesh);
+        progress.step(&what, || start_meshing(lab))?;
+    }
+    progress.step(&format!("start {nodes} agents ({})", shape.routing), || {
+        start(lab, &[Role::Agent])?;
+        wait(lab, &[Role::Agent, Role::Apiserver, Role::Kvstoremesh])
     })?;
-    let pods = count * usize::from(shape.pods_per_node);
+    let pods = nodes * usize::from(shape.pods_per_node);
     progress.step(&format!("attach {pods} pods"), || {
-        for node in &nodes {
+        for node in shape.nodes() {
             for _ in 0..shape.pods_per_node {
-                pod::attach(lab, *node, None)?;
+                pod::attach(lab, node, None)?;
             }
         }
         Ok(())
     })?;
-    progress.step("tell every agent of all pods", || {
-        node::spread_facts(lab, &BTreeSet::new())
+    progress.step("have every agent learn of all pods", || {
+        learn::tell_all(lab)?;
+        learn::wait(lab, &lab.served_nodes(), learn::PATIENCE)
     })?;
     lab.state.made = true;
     lab.save()
+}
+
+/// The programs of clusters, which need a store that answers before they are of use.
+fn start_meshing(lab: &mut Lab) -> Result<()> {
+    let clusters: Vec<u8> = lab.shape.clusters().collect();
+    for cluster in &clusters {
+        mesh::found(lab, *cluster)?;
+    }
+    start(lab, &[Role::Store])?;
+    for (index, a) in clusters.iter().enumerate() {
+        for b in &clusters[index + 1..] {
+            mesh::write_files(lab, *a, *b)?;
+        }
+    }
+    wait(lab, &[Role::Store])?;
+    start(lab, &[Role::Apiserver, Role::Kvstoremesh])
+}
+
+fn start(lab: &mut Lab, roles: &[Role]) -> Result<()> {
+    let programs = machine::programs(lab, |_, role| roles.contains(&role));
+    programs
+        .into_iter()
+        .try_for_each(|(machine, role)| machine::start(lab, machine, role))
+}
+
+fn wait(lab: &Lab, roles: &[Role]) -> Result<()> {
+    let programs = machine::programs(lab, |_, role| roles.contains(&role));
+    programs
+        .into_iter()
+        .try_for_each(|(machine, role)| machine::wait_until_ready(lab, machine, role))
 }

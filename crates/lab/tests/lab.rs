@@ -43,14 +43,20 @@ fn pods_come_and_go() {
     lab.assert_all_well("", 5 * 4 * 6);
 }
 
+type Disturb = fn(&Lab);
+
 /// What is done to the agent of c1-n1 while packets flow.
-const DISTURBANCES: [(&str, &[&str]); 3] = [
-    (
-        "kill -9 and start",
-        &["agent kill c1-n1", "agent start c1-n1"],
-    ),
-    ("restart", &["agent restart c1-n1"]),
-    ("replacement of all programs", &["agent replace c1-n1"]),
+const DISTURBANCES: [(&str, Disturb); 3] = [
+    ("kill -9 and start", |lab| {
+        lab.run("process kill c1-n1 agent");
+        lab.run("process start c1-n1 agent");
+    }),
+    ("restart", |lab| {
+        lab.run("process restart c1-n1 agent");
+    }),
+    ("replacement of all programs", |lab| {
+        lab.tombolo("c1-n1", "programs replace");
+    }),
 ];
 
 #[test]
@@ -58,11 +64,9 @@ fn no_packet_is_lost_while_the_agent_is_disturbed() {
     for mode in ["tunnel", "native"] {
         let lab = Lab::up(mode, &format!("--nodes 1 --pods 1 --routing-mode {mode}"));
         let (from, to) = (lab.pod("c1-n1-p1"), lab.pod("c2-n1-p1"));
-        for (what, verbs) in DISTURBANCES {
+        for (what, disturb) in DISTURBANCES {
             for target in &to.addresses {
-                let flooded = traffic::flood(&from, &to, *target, || {
-                    verbs.iter().for_each(|verb| drop(lab.run(verb)));
-                });
+                let flooded = traffic::flood(&from, &to, *target, || disturb(&lab));
                 assert_eq!(flooded.lost, 0, "{mode}, {what}, {target}: {flooded:?}");
                 assert!(flooded.pings > 200 && flooded.streamed > 0, "{flooded:?}");
             }
@@ -216,7 +220,7 @@ fn a_second_lab_of_the_same_name_is_refused_and_others_are_not() {
     lab.assert_all_well("", 12);
     run(&["down"]);
     // Its end takes nothing of ours away: the agent still has its files.
-    lab.run("agent restart c1-n1");
+    lab.run("process restart c1-n1 agent");
     lab.run("pod add c1-n1");
     lab.assert_all_well("", 36);
 }

@@ -43,12 +43,8 @@ fn inventory(lab: &Lab, node: &str) -> Inventory {
         let text = lab.run(&format!("exec {node} -- {words}"));
         text.lines().map(str::to_owned).collect::<Vec<String>>()
     };
-    let tombolo = support::program("tombolo");
     let json = |words: &str| -> Value {
-        let text = lab.run(&format!(
-            "exec {node} -- {} {words} -o json",
-            tombolo.display()
-        ));
+        let text = lab.tombolo(node, &format!("{words} -o json"));
         serde_json::from_str(&text).unwrap()
     };
     let endpoints = json("endpoint list");
@@ -88,10 +84,10 @@ impl Inventory {
 fn pods_deleted_and_made_around_an_agents_absence_are_so_after_it() {
     let lab = Lab::up("absent", "--clusters 2 --nodes 1 --pods 2");
     let before = inventory(&lab, "c1-n1").sorted();
-    lab.run("agent kill c1-n1");
+    lab.run("process kill c1-n1 agent");
     lab.run("pod delete c1-n1-p1");
     assert!(!lab.try_run("pod add c1-n1").status.success());
-    lab.run("agent start c1-n1");
+    lab.run("process start c1-n1 agent");
     // The same name, while the queue is worked off.
     assert_eq!(lab.run("pod add c1-n1").trim(), "c1-n1-p1");
     let queue = "exec c1-n1 -- ls /var/lib/tombolo/cni/deletes";
@@ -109,7 +105,7 @@ fn an_agent_killed_while_a_pod_is_attached_leaks_nothing() {
     let agent = |lab: &Lab| -> u32 {
         let path = format!("/run/tombolo-lab/{}/state.json", lab.name);
         let state: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-        let pid = state["nodes"]["c1-n1"]["processes"]["agent"]["pid"].as_u64();
+        let pid = state["machines"]["c1-n1"]["processes"]["agent"]["pid"].as_u64();
         u32::try_from(pid.expect("an agent")).unwrap()
     };
     let netns = Netns::named(&format!("{}-c1-n1", lab.name)).unwrap();
@@ -147,7 +143,7 @@ fn an_agent_killed_while_a_pod_is_attached_leaks_nothing() {
         wait_until("the end of the agent", PATIENCE, || {
             !process::alive(number, began)
         });
-        lab.run("agent start c1-n1");
+        lab.run("process start c1-n1 agent");
         // A runtime tries again; a pod that was attached before the kill is there.
         if lab.json("status")["pods"].as_array().unwrap().len() == 2 {
             assert!(!added.status.success());

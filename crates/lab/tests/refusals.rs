@@ -289,7 +289,11 @@ fn names_that_a_lab_does_not_have_are_refused() {
         ("logs c2-n1", "c1-n1"),
         ("pod add c1-n9", "c1-n1"),
         ("pod delete c1-n1-p9", "c1-n1-p1"),
-        ("agent kill c2-n2", "c1-n1"),
+        ("process kill c2-n2 agent", "c1-n1"),
+        ("process start c1-n1 store", "it has agent"),
+        ("process restart c1-control store", "it has none"),
+        ("store wipe cluster1", "--mesh kvstoremesh"),
+        ("mesh connect c1 c2", "--mesh kvstoremesh"),
         ("mtu c1-n1 20", "1280 to 9000"),
         ("up --bare", "lab down"),
     ];

@@ -43,7 +43,7 @@ pub fn assemble(state: &State, all: bool) -> Result<Vec<Actor>> {
         return Ok(cast);
     }
     for node in state.shape.nodes() {
-        let netns = Netns::named(&Namespace::Node(node).name(&state.name))?;
+        let netns = Netns::named(&Namespace::Machine(node.into()).name(&state.name))?;
         let own = Netlink::open_in(&netns)?.addresses(None)?;
         let nets = state.shape.node_addresses(node);
         cast.push(Actor {

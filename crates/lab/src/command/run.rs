@@ -1,15 +1,15 @@
 //! What each verb does: opens the lab, calls the module that knows how, prints the answer.
 
-use super::{AgentVerb, Command, Hidden, OutputFormat, PodVerb, PodWords, Up};
+use super::{Command, Hidden, OutputFormat, PodVerb, PodWords, Up, mesh};
 use crate::{
     Error, check, down,
     error::Result,
-    fault, inside, logs, node,
-    plan::{Namespace, NodeId, PodId, Shape},
+    fault, inside, learn, logs, machine,
+    plan::{MachineId, Namespace, PodId, Shape},
     pod,
     process::{Namespaces, become_program, join_and_become},
     relay,
-    state::{self, Lab, Role},
+    state::{self, Lab, Role, State},
     status, up,
 };
 use std::{io::Write as _, process::ExitCode, time::Duration};
@@ -37,28 +37,41 @@ pub fn run(command: Command) -> Result<ExitCode> {
             )?;
         }
         Command::Status { lab, output } => return show_status(&lab.name, output.output),
-        Command::Check { lab, output, all } => {
-            return run_check(&lab.name, output.output, all);
+        Command::Check {
+            lab,
+            output,
+            all,
+            wait,
+        } => {
+            let wait = Duration::from_secs(wait);
+            return run_check(&lab.name, output.output, all, wait);
         }
         Command::Pod(verb) => run_pod(verb)?,
-        Command::Agent(verb) => run_agent(verb)?,
+        Command::Process(verb) => mesh::run_process(verb)?,
+        Command::Mesh(verb) => mesh::run_mesh(verb)?,
+        Command::Store(verb) => mesh::run_store(verb)?,
         Command::Exec { lab, place, words } => return enter(&lab.name, &place, &words),
         Command::Enter { lab, place } => {
             let shell = ["sh", "-c", r#"exec "${SHELL:-sh}""#].map(str::to_owned);
             return enter(&lab.name, &place, &shell);
         }
-        Command::Logs { lab, node, follow } => {
+        Command::Logs {
+            lab,
+            machine,
+            role,
+            follow,
+        } => {
             let lab = Lab::open(&lab.name)?;
-            lab.node(node)?;
-            logs::show(&lab.log_file(node, Role::Agent), follow)?;
+            let role = choose_role(&lab, machine, role)?;
+            logs::show(&lab.log_file(machine, role), follow)?;
         }
         Command::Cut(at) => fault::cut(&mut at.open()?, at.target, true)?,
         Command::Heal(at) => fault::cut(&mut at.open()?, at.target, false)?,
         Command::Mtu { at, bytes } => fault::set_mtu(&mut at.open()?, at.target, bytes)?,
         Command::Rate { at, mbit } => fault::set_rate(&mut at.open()?, at.target, mbit)?,
         Command::Loss { at, percent } => fault::set_loss(&mut at.open()?, at.target, percent)?,
-        Command::Delay { lab, node, ms } => {
-            fault::set_delay(&mut Lab::open_to_change(&lab.name)?, node, ms)?;
+        Command::Delay { lab, machine, ms } => {
+            fault::set_delay(&mut Lab::open_to_change(&lab.name)?, machine, ms)?;
         }
         Command::Binaries(words) => words.run()?,
         Command::Hidden(hidden) => run_hidden(hidden)?,
@@ -77,6 +90,7 @@ fn run_up(words: Up) -> Result<ExitCode> {
         routing: words.routing_mode,
         underlay: words.underlay,
         fabric: words.fabric,
+        mesh: words.mesh,
         masquerade: !words.no_masquerade,
     };
     up::up(&words.lab.name, shape)?;
@@ -93,8 +107,12 @@ fn show_status(name: &str, output: OutputFormat) -> Result<ExitCode> {
     Ok(exit_code(status.healthy()))
 }
 
-fn run_check(name: &str, output: OutputFormat, all: bool) -> Result<ExitCode> {
+fn run_check(name: &str, output: OutputFormat, all: bool, wait: Duration) -> Result<ExitCode> {
     let lab = Lab::open(name)?;
+    // What is asked shows what that means.
+    if let Err(error) = learn::wait(&lab, &lab.served_nodes(), wait) {
+        eprintln!("{error}");
+    }
     let report = check::check(&lab.state, all)?;
     match output {
         OutputFormat::Text => answer(&check::table::text(&report))?,
@@ -109,57 +127,68 @@ fn run_pod(verb: PodVerb) -> Result<()> {
             lab,
             node,
             identity,
+            wait,
+            output,
         } => {
             let mut lab = Lab::open_to_change(&lab.name)?;
             let id = pod::add(&mut lab, node, identity)?;
-            answer(&format!("{id}\n"))
+            // It is there, whoever knows of it.
+            answer(&match output.output {
+                OutputFormat::Text => format!("{id}\n"),
+                OutputFormat::Json => json(&status::pod(id, lab.pod(id)?)),
+            })?;
+            spread(&lab, wait.no_wait, &format!("{id} is known to"))
         }
-        PodVerb::Delete { lab, pod } => pod::delete(&mut Lab::open_to_change(&lab.name)?, pod),
+        PodVerb::Delete { lab, pod, wait } => {
+            let mut lab = Lab::open_to_change(&lab.name)?;
+            pod::delete(&mut lab, pod)?;
+            spread(&lab, wait.no_wait, &format!("{pod} is forgotten by"))
+        }
     }
 }
 
-fn run_agent(verb: AgentVerb) -> Result<()> {
-    let (AgentVerb::Start(of)
-    | AgentVerb::Stop(of)
-    | AgentVerb::Restart(of)
-    | AgentVerb::Kill(of)
-    | AgentVerb::Replace(of)) = &verb;
-    let mut lab = Lab::open_to_change(&of.lab.name)?;
-    let node = of.node;
-    lab.node(node)?;
-    match verb {
-        AgentVerb::Start(_) if lab.process(node, Role::Agent).is_ok() => {
-            answer(&format!("the agent of {node} runs already\n"))?;
-        }
-        AgentVerb::Start(_) => {
-            node::start_agent(&mut lab, node)?;
-            node::wait_for_agent(&lab, node)?;
-        }
-        AgentVerb::Stop(_) => node::stop_agent(&mut lab, node)?,
-        AgentVerb::Restart(_) => {
-            node::stop_agent(&mut lab, node)?;
-            node::start_agent(&mut lab, node)?;
-            node::wait_for_agent(&lab, node)?;
-        }
-        AgentVerb::Kill(_) => node::kill_agent(&mut lab, node)?,
-        AgentVerb::Replace(_) => node::replace_programs(&lab, node)?,
+fn spread(lab: &Lab, no_wait: bool, what: &str) -> Result<()> {
+    if !no_wait {
+        let learnt = learn::wait(lab, &lab.served_nodes(), learn::PATIENCE)?;
+        eprintln!("{what} {}", learn::words(&learnt));
     }
     Ok(())
+}
+
+/// The machine's only program, unless one is named.
+fn choose_role(lab: &State, machine: MachineId, role: Option<Role>) -> Result<Role> {
+    lab.machine(machine)?;
+    let known = Role::of(machine, lab.shape.mesh);
+    match (role, known) {
+        (Some(role), _) => {
+            machine::check_role(lab, machine, role)?;
+            Ok(role)
+        }
+        (None, [role]) => Ok(*role),
+        (None, _) => Err(Error::WhichRole {
+            machine,
+            known: known
+                .iter()
+                .map(|role| role.name())
+                .collect::<Vec<_>>()
+                .join(", "),
+        }),
+    }
 }
 
 /// Becomes the program.
 fn enter(name: &str, place: &str, words: &[String]) -> Result<ExitCode> {
     let lab = Lab::open(name)?;
-    let (namespaces, node) = if let Ok(node) = place.parse::<NodeId>() {
-        (lab.namespaces_of_node(node)?, Some(node))
+    let (namespaces, machine) = if let Ok(machine) = place.parse::<MachineId>() {
+        (lab.namespaces_of(machine)?, Some(machine))
     } else if let Ok(pod) = place.parse::<PodId>() {
-        (lab.namespaces_of_pod(pod)?, Some(pod.node))
+        (lab.namespaces_of_pod(pod)?, Some(pod.node.into()))
     } else {
         (fabric_namespace(name, place)?, None)
     };
     let all = [namespaces.words(), words.to_vec()].concat();
-    if let Some(node) = node {
-        return Err(join_and_become(&node.cgroup(name), &all));
+    if let Some(machine) = machine {
+        return Err(join_and_become(&machine.cgroup(name), &all));
     }
     Err(become_program(&all))
 }
@@ -174,7 +203,8 @@ fn fabric_namespace(lab: &str, place: &str) -> Result<Namespaces> {
             lab: lab.into(),
             what: "place",
             name: place.into(),
-            known: "nodes (c1-n1), pods (c1-n1-p1), gateways (c1), router and world".into(),
+            known: "nodes (c1-n1), pods (c1-n1-p1), control machines (c1-control), gateways (c1), router and world"
+                .into(),
         })
     }
 }

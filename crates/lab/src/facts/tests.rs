@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    plan::{Fabric, PodId, Shape, Underlay},
+    plan::{Fabric, Mesh, PodId, Shape, Underlay},
     state::Pod,
 };
 use tombolo_model::net::RoutingMode;
@@ -13,6 +13,7 @@ fn state() -> State {
         routing: RoutingMode::Tunnel,
         underlay: Underlay::Ipv4,
         fabric: Fabric::Router,
+        mesh: Mesh::Facts,
         masquerade: true,
     };
     let pods = shape.nodes().map(|node| {
@@ -27,14 +28,8 @@ fn state() -> State {
         (PodId { node, number: 1 }, pod)
     });
     State {
-        name: "lab".into(),
-        shape,
-        made: true,
-        containers: 0,
-        nodes: Default::default(),
         pods: pods.collect(),
-        clusters: Default::default(),
-        cuts: Default::default(),
+        ..State::new("lab", shape)
     }
 }
 
@@ -59,6 +54,7 @@ fn facts_are_what_the_agent_reads() {
 #[test]
 fn a_node_is_not_told_of_its_own_pods() {
     let facts = Facts::of(&state(), "c2-n1".parse().unwrap());
-    let prefixes: Vec<String> = facts.prefixes().iter().map(IpNet::to_string).collect();
-    assert_eq!(prefixes, ["10.1.1.2/32", "fd00:10:1:1::2/128"]);
+    let addresses = facts.addresses.iter();
+    let addresses: Vec<String> = addresses.map(|fact| fact.address.to_string()).collect();
+    assert_eq!(addresses, ["10.1.1.2", "fd00:10:1:1::2"]);
 }

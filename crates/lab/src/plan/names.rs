@@ -12,6 +12,14 @@ pub struct NodeId {
     pub number: u8,
 }
 
+/// What runs programs: a node, or the place of a cluster's own programs, `c1-control`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum MachineId {
+    Control(u8),
+    Node(NodeId),
+}
+
 /// A pod: `c1-n2-p3`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
@@ -23,7 +31,7 @@ pub struct PodId {
 /// What a verb is aimed at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    Node(NodeId),
+    Machine(MachineId),
     Cluster(u8),
     /// The way between two clusters.
     Pair(u8, u8),
@@ -36,7 +44,7 @@ pub enum Namespace {
     World,
     /// A cluster's switch and gateway.
     Gateway(u8),
-    Node(NodeId),
+    Machine(MachineId),
 }
 
 pub fn cluster_name(cluster: u8) -> String {
@@ -49,7 +57,7 @@ impl Namespace {
             Namespace::Router => format!("{lab}-router"),
             Namespace::World => format!("{lab}-world"),
             Namespace::Gateway(cluster) => format!("{lab}-c{cluster}"),
-            Namespace::Node(node) => format!("{lab}-{node}"),
+            Namespace::Machine(machine) => format!("{lab}-{machine}"),
         }
     }
 
@@ -60,28 +68,50 @@ impl Namespace {
             "router" => Some(Namespace::Router),
             "world" => Some(Namespace::World),
             _ => match rest.parse() {
-                Ok(node) => Some(Namespace::Node(node)),
+                Ok(machine) => Some(Namespace::Machine(machine)),
                 Err(_) => Some(Namespace::Gateway(number(rest.strip_prefix('c')?)?)),
             },
         }
     }
 }
 
-impl NodeId {
-    /// The cgroup of the node's processes.
+impl MachineId {
+    pub fn cluster(self) -> u8 {
+        match self {
+            MachineId::Control(cluster) => cluster,
+            MachineId::Node(node) => node.cluster,
+        }
+    }
+
+    /// The cgroup of the machine's processes.
     pub fn cgroup(self, lab: &str) -> String {
         format!("lab-{lab}-{self}")
     }
 
-    pub fn from_cgroup(lab: &str, cgroup: &str) -> Option<NodeId> {
+    pub fn from_cgroup(lab: &str, cgroup: &str) -> Option<MachineId> {
         let rest = cgroup.strip_prefix("lab-")?.strip_prefix(lab)?;
         rest.strip_prefix('-')?.parse().ok()
+    }
+}
+
+impl From<NodeId> for MachineId {
+    fn from(node: NodeId) -> MachineId {
+        MachineId::Node(node)
     }
 }
 
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "c{}-n{}", self.cluster, self.number)
+    }
+}
+
+impl fmt::Display for MachineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MachineId::Control(cluster) => write!(f, "c{cluster}-control"),
+            MachineId::Node(node) => node.fmt(f),
+        }
     }
 }
 
@@ -94,7 +124,7 @@ impl fmt::Display for PodId {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Target::Node(node) => node.fmt(f),
+            Target::Machine(machine) => machine.fmt(f),
             Target::Cluster(cluster) => f.write_str(&cluster_name(*cluster)),
             Target::Pair(a, b) => write!(f, "{}:{}", cluster_name(*a), cluster_name(*b)),
         }
@@ -109,6 +139,13 @@ fn parse_node(text: &str) -> Option<NodeId> {
     })
 }
 
+fn parse_machine(text: &str) -> Option<MachineId> {
+    match text.strip_suffix("-control") {
+        Some(cluster) => Some(MachineId::Control(number(cluster.strip_prefix('c')?)?)),
+        None => parse_node(text).map(MachineId::Node),
+    }
+}
+
 fn parse_pod(text: &str) -> Option<PodId> {
     let (node, pod) = text.rsplit_once("-p")?;
     Some(PodId {
@@ -117,7 +154,8 @@ fn parse_pod(text: &str) -> Option<PodId> {
     })
 }
 
-fn parse_cluster(text: &str) -> Option<u8> {
+/// `cluster1`, or `c1` for short.
+pub fn parse_cluster(text: &str) -> Option<u8> {
     let digits = text
         .strip_prefix("cluster")
         .or_else(|| text.strip_prefix('c'))?;
@@ -129,8 +167,8 @@ fn parse_target(text: &str) -> Option<Target> {
         let (a, b) = (parse_cluster(a)?, parse_cluster(b)?);
         return (a != b).then(|| Target::Pair(a.min(b), a.max(b)));
     }
-    parse_node(text)
-        .map(Target::Node)
+    parse_machine(text)
+        .map(Target::Machine)
         .or_else(|| parse_cluster(text).map(Target::Cluster))
 }
 
@@ -165,10 +203,16 @@ macro_rules! from_text {
 }
 
 from_text!(NodeId, parse_node, "node", "c1-n1");
+from_text!(
+    MachineId,
+    parse_machine,
+    "node or control machine",
+    "c1-n1 or c1-control"
+);
 from_text!(PodId, parse_pod, "pod", "c1-n1-p1");
 from_text!(
     Target,
     parse_target,
-    "node, cluster or pair of clusters",
-    "c1-n1, cluster1 or cluster1:cluster2"
+    "machine, cluster or pair of clusters",
+    "c1-n1, c1-control, cluster1 or cluster1:cluster2"
 );

@@ -8,6 +8,7 @@ fn shape() -> Shape {
         routing: RoutingMode::Tunnel,
         underlay: Underlay::Ipv4,
         fabric: Fabric::Router,
+        mesh: Mesh::Kvstoremesh,
         masquerade: true,
     }
 }
@@ -26,6 +27,10 @@ fn addresses_read_like_their_numbers() {
     assert_eq!(
         texts(&shape.node_addresses(node("c2-n1"))),
         ["172.30.2.11/24", "fd00:30:2::11/64"]
+    );
+    assert_eq!(
+        texts(&shape.addresses(MachineId::Control(2))),
+        ["172.30.2.2/24", "fd00:30:2::2/64"]
     );
     assert_eq!(
         texts(&shape.gateway_addresses(1)),
@@ -75,15 +80,17 @@ fn no_two_things_share_an_address_or_identity() {
         }
     }
     let mut identities = std::collections::BTreeSet::new();
-    for node in shape.nodes() {
-        for net in shape.node_addresses(node) {
+    for machine in shape.machines() {
+        for net in shape.addresses(machine) {
             assert!(
-                subnets(node.cluster)
+                subnets(machine.cluster())
                     .iter()
                     .any(|s| s.contains(&net.addr()))
             );
             assert!(seen.insert(net.addr()), "{net}");
         }
+    }
+    for node in shape.nodes() {
         let cluster = cluster_pod_ranges(node.cluster);
         assert!(
             pod_ranges(node)
@@ -91,7 +98,7 @@ fn no_two_things_share_an_address_or_identity() {
                 .all(|range| cluster.iter().any(|all| all.contains(range)))
         );
         for number in 1..=PODS_MAX {
-            let identity = identity(PodId { node, number });
+            let identity = identity(node.cluster, PodId { node, number });
             assert_eq!(identity >> 16, u32::from(node.cluster));
             assert!(identity & 0xffff >= 256);
             assert!(identities.insert(identity), "{node} {number}");
@@ -103,6 +110,7 @@ fn no_two_things_share_an_address_or_identity() {
 fn impossible_shapes_are_refused_with_a_way_out() {
     let direct = |clusters, nodes_per_cluster| Shape {
         fabric: Fabric::Direct,
+        mesh: Mesh::Facts,
         clusters,
         nodes_per_cluster,
         ..shape()
@@ -117,6 +125,13 @@ fn impossible_shapes_are_refused_with_a_way_out() {
         (direct(2, 1), Ok(())),
         (direct(1, 2), Ok(())),
         (direct(2, 2), Err(PlanError::Direct)),
+        (
+            Shape {
+                mesh: Mesh::Direct,
+                ..direct(2, 1)
+            },
+            Err(PlanError::DirectMesh),
+        ),
         (native_v6, Err(PlanError::NativeIpv6)),
         (
             Shape {
@@ -165,7 +180,9 @@ fn names_are_read_back_and_have_one_spelling() {
     }
     assert_eq!("c1-n2-p3".parse::<PodId>().unwrap().to_string(), "c1-n2-p3");
     let targets = [
-        ("c1-n2", Some(Target::Node(node("c1-n2")))),
+        ("c1-n2", Some(Target::Machine(node("c1-n2").into()))),
+        ("c2-control", Some(Target::Machine(MachineId::Control(2)))),
+        ("c0-control", None),
         ("cluster3", Some(Target::Cluster(3))),
         ("c3", Some(Target::Cluster(3))),
         ("cluster2:cluster1", Some(Target::Pair(1, 2))),
@@ -183,9 +200,17 @@ fn one_lab_never_takes_a_namespace_of_another() {
         Namespace::Router,
         Namespace::World,
         Namespace::Gateway(1),
-        Namespace::Node(node("c1-n1")),
+        Namespace::Machine(MachineId::Control(1)),
+        Namespace::Machine(node("c1-n1").into()),
     ];
-    let labs = ["lab", "lab-c1", "lab-c1-n1", "la", "b-lab"];
+    let labs = [
+        "lab",
+        "lab-c1",
+        "lab-c1-n1",
+        "lab-c1-control",
+        "la",
+        "b-lab",
+    ];
     for owner in labs {
         for namespace in all {
             let name = namespace.name(owner);
@@ -194,9 +219,12 @@ fn one_lab_never_takes_a_namespace_of_another() {
                 assert_eq!(Namespace::parse(lab, &name), expected, "{name} in {lab}");
             }
         }
-        let cgroup = node("c1-n1").cgroup(owner);
-        for lab in labs {
-            assert_eq!(NodeId::from_cgroup(lab, &cgroup).is_some(), lab == owner);
+        for machine in [node("c1-n1").into(), MachineId::Control(1)] {
+            let cgroup = machine.cgroup(owner);
+            for lab in labs {
+                let expected = (lab == owner).then_some(machine);
+                assert_eq!(MachineId::from_cgroup(lab, &cgroup), expected);
+            }
         }
     }
 }

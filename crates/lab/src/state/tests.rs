@@ -1,25 +1,24 @@
 use super::*;
-use crate::plan::{Fabric, Underlay};
+use crate::plan::{Fabric, Mesh, NodeId, Underlay};
 use tombolo_model::net::RoutingMode;
 
 fn state() -> State {
     let node: NodeId = "c1-n1".parse().unwrap();
+    let shape = Shape {
+        clusters: 2,
+        nodes_per_cluster: 1,
+        pods_per_node: 1,
+        routing: RoutingMode::Native,
+        underlay: Underlay::Ipv4,
+        fabric: Fabric::Router,
+        mesh: Mesh::Direct,
+        masquerade: true,
+    };
     State {
-        name: "lab".into(),
-        shape: Shape {
-            clusters: 2,
-            nodes_per_cluster: 1,
-            pods_per_node: 1,
-            routing: RoutingMode::Native,
-            underlay: Underlay::Ipv4,
-            fabric: Fabric::Router,
-            masquerade: true,
-        },
         made: true,
-        containers: 0,
-        nodes: BTreeMap::from([(
-            node,
-            Node {
+        machines: BTreeMap::from([(
+            node.into(),
+            Machine {
                 processes: BTreeMap::from([(
                     Role::Agent,
                     Process {
@@ -52,6 +51,9 @@ fn state() -> State {
             },
         )]),
         cuts: BTreeSet::from([(1, 2)]),
+        numbers: BTreeMap::from([(2, 7)]),
+        strangers: BTreeSet::from([(1, 2)]),
+        ..State::new("lab", shape)
     }
 }
 
@@ -64,11 +66,14 @@ fn state_survives_being_written_and_read() {
 #[test]
 fn unknown_parts_are_named_together_with_the_known() {
     let state = state();
-    let said = state
-        .node("c1-n9".parse().unwrap())
-        .unwrap_err()
-        .to_string();
+    let machine = |name: &str| state.machine(name.parse::<MachineId>().unwrap());
+    let said = machine("c1-n9").unwrap_err().to_string();
     assert_eq!(said, "lab has no node named c1-n9; it has c1-n1");
+    let said = machine("c2-control").unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "lab has no control machine named c2-control; it has none"
+    );
     let said = state
         .pod("c1-n1-p2".parse().unwrap())
         .unwrap_err()
@@ -88,8 +93,8 @@ fn a_process_that_ended_is_not_running() {
         start_time: 9,
     };
     state
-        .nodes
-        .get_mut(&node)
+        .machines
+        .get_mut(&node.into())
         .unwrap()
         .processes
         .insert(Role::Agent, mine);

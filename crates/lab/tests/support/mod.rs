@@ -5,6 +5,7 @@
 use serde_json::Value;
 use std::{
     env, fs,
+    net::IpAddr,
     path::PathBuf,
     process::{Command, Output},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -19,17 +20,25 @@ pub mod traffic;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
+/// What agents have to leave a peer; they are asked to at the same moment.
+const DRAIN_GRACE_SECONDS: &str = "1";
+
 pub struct Lab {
     pub name: String,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Lab {
-    /// Makes a lab; `words` are those of `tombolo lab up --bare`.
+    /// Makes a lab; `words` are those of `tombolo lab up --bare`. Agents are told by file, unless it is said otherwise:
+    /// tests of the data path are none of the mesh.
     pub fn up(name: &str, words: &str) -> Lab {
         let lab = Lab::planned(name);
-        let up = ["up --bare", words].join(" ");
-        lab.run(&up);
+        let mesh = if words.contains("--mesh") {
+            ""
+        } else {
+            "--mesh facts"
+        };
+        lab.run(&["up --bare", mesh, words].join(" "));
         lab
     }
 
@@ -56,13 +65,51 @@ impl Lab {
     pub fn try_run(&self, words: &str) -> Output {
         let mut words = words.split_whitespace();
         let verb = words.next().expect("a verb");
-        // `pod` and `agent` have verbs of their own; the name goes after those.
-        let nested = ["pod", "agent"].contains(&verb);
+        // These have verbs of their own; the name goes after those.
+        let nested = ["pod", "process", "mesh", "store"].contains(&verb);
         let mut command = Command::new(program("tombolo"));
         command.arg("lab").arg(verb);
         command.args(words.by_ref().take(usize::from(nested)));
         command.arg("--name").arg(&self.name).args(words);
+        command.env("TOMBOLO_DRAIN_GRACE", DRAIN_GRACE_SECONDS);
         command.output().expect("the program was found")
+    }
+
+    /// Runs our program on a machine and gives back what it printed.
+    pub fn tombolo(&self, machine: &str, words: &str) -> String {
+        let program = program("tombolo");
+        self.run(&format!("exec {machine} -- {} {words}", program.display()))
+    }
+
+    /// Waits until all programs are well, and agents know all pods that they should and no others.
+    #[track_caller]
+    pub fn wait_until_well(&self, patience: Duration) -> Duration {
+        let start = Instant::now();
+        loop {
+            let output = self.try_run("status");
+            if output.status.success() {
+                return start.elapsed();
+            }
+            assert!(
+                start.elapsed() < patience,
+                "after {patience:?}:\n{}",
+                String::from_utf8_lossy(&output.stdout)
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// A new pod, which nobody has been waited for to know.
+    pub fn add_pod(&self, node: &str) -> (String, Vec<IpAddr>) {
+        let pod = self.json(&format!("pod add {node} --no-wait"));
+        let name = pod["name"].as_str().expect("pods have names");
+        (name.to_owned(), addresses(&pod))
+    }
+
+    /// What the agent of a node says to `tombolo …`.
+    pub fn ask(&self, node: &str, words: &str) -> Value {
+        let said = self.tombolo(node, &format!("{words} -o json"));
+        serde_json::from_str(&said).expect("answers are JSON")
     }
 
     pub fn json(&self, words: &str) -> Value {
@@ -89,16 +136,12 @@ impl Lab {
         assert_eq!(total["pairs"], total["reachable"], "{total}");
     }
 
-    fn init_pid(&self, node: &str) -> u64 {
-        let status = self.json("status");
-        let nodes = status["nodes"].as_array().expect("nodes are a list");
-        let node = nodes.iter().find(|n| n["name"] == node).expect("the node");
-        let processes = node["processes"].as_array().expect("processes are a list");
-        let init = processes
-            .iter()
-            .find(|p| p["role"] == "init")
-            .expect("init");
-        init["pid"].as_u64().expect("pids are numbers")
+    fn init_pid(&self, machine: &str) -> u64 {
+        let processes = self.json("process list");
+        let mut processes = processes.as_array().expect("processes are a list").iter();
+        let init = processes.find(|p| p["machine"] == machine && p["role"] == "init");
+        let pid = &init.expect("its first process")["pid"];
+        pid.as_u64().expect("pids are numbers")
     }
 
     pub fn pod(&self, name: &str) -> Pod {
@@ -112,13 +155,9 @@ impl Lab {
             .iter()
             .find(|pod| pod["name"] == name)
             .expect("the pod");
-        let addresses = pod["addresses"].as_array().expect("addresses are a list");
-        let addresses = addresses
-            .iter()
-            .map(|a| a.as_str().unwrap().parse().unwrap());
         Pod {
             netns: Netns::open(path).unwrap(),
-            addresses: addresses.collect(),
+            addresses: addresses(pod),
         }
     }
 
@@ -169,7 +208,15 @@ impl Drop for Lab {
 
 pub struct Pod {
     pub netns: Netns,
-    pub addresses: Vec<std::net::IpAddr>,
+    pub addresses: Vec<IpAddr>,
+}
+
+fn addresses(pod: &Value) -> Vec<IpAddr> {
+    let addresses = pod["addresses"].as_array().expect("addresses are a list");
+    let addresses = addresses
+        .iter()
+        .map(|address| address.as_str().expect("addresses are text"));
+    addresses.map(|address| address.parse().unwrap()).collect()
 }
 
 /// A program of this build: test programs lie in `deps` beside it.

@@ -234,6 +234,27 @@ pub fn large_datagram(from: &Pod, to: &Pod, target: IpAddr, bytes: usize) {
     );
 }
 
+/// Pings until one is answered; since when it was begun.
+pub fn first_reply(from: &Pod, target: IpAddr, patience: Duration) -> Duration {
+    let raw = from.netns.run(|| icmp_socket(target)).unwrap();
+    let skip = if target.is_ipv4() { 20 } else { 0 };
+    let kind = if target.is_ipv4() { 0 } else { 129 };
+    raw.set_read_timeout(Some(PING_EVERY)).unwrap();
+    let start = Instant::now();
+    let mut packet = [0; 256];
+    for sequence in 0.. {
+        raw.send_to(&echo_request(target.is_ipv4(), sequence), (target, 0))
+            .expect("a ping was refused");
+        while let Ok((length, by)) = raw.recv_from(&mut packet) {
+            if by.ip() == target && length >= skip + 8 && packet[skip] == kind {
+                return start.elapsed();
+            }
+        }
+        assert!(start.elapsed() < patience, "{target} never answered");
+    }
+    unreachable!("there are more sequence numbers than patience")
+}
+
 /// How many of so many pings were not answered.
 pub fn lost_of_pings(from: &Pod, target: IpAddr, count: usize) -> usize {
     let raw = from.netns.run(|| icmp_socket(target)).unwrap();
