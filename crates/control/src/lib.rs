@@ -23,6 +23,7 @@ pub use http::{Answer, Pages, Server};
 pub use kvstoremesh::{KvstoremeshOptions, run as run_kvstoremesh};
 pub use log::{LogFormat, start as start_log};
 pub use metrics::Page;
+pub use options::random;
 pub use peers::{FileConnect, Found, Peers, Role, render as render_peers};
 pub use store::{StoreOptions, run as run_store};
 pub use supervise::Supervisor;

@@ -4,14 +4,13 @@
 //! unusable leaves its peer as it was; one that goes ends the reader, and what was told of the peer is taken back.
 
 mod connect;
+mod place;
 mod status;
 
 use std::{
-    collections::BTreeMap,
-    fs::{self, File},
+    collections::{BTreeMap, BTreeSet},
     future::Future,
-    io::Read as _,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -24,14 +23,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tombolo_clustermesh::{
-    Ids,
-    config::{self, FILE_LEN_MAX},
+    Ids, config,
     drive::{self, Reading, Shared, Wish},
 };
-use tombolo_model::local::PeerStatus;
+use tombolo_model::{config::is_cluster_name, local::PeerStatus};
 
 use crate::Folder;
 pub use connect::FileConnect;
+use place::Place;
 pub use status::{Found, render};
 
 /// How often the folder is looked at although the kernel told of no change.
@@ -44,6 +43,11 @@ pub trait Role: Send + Sync + 'static {
     type Reader: Reading<Told: 'static> + 'static;
 
     fn reader(&self, cluster: &str, now: Duration) -> Self::Reader;
+
+    /// Before anything else, and whenever it has changed: the clusters that have a file, be it of use or not.
+    fn named(&self, _clusters: &BTreeSet<String>) -> impl Future<Output = ()> + Send {
+        async {}
+    }
 
     /// Before a peer is read. False while what was known of its former life is still being put away: it is asked again.
     fn begin(&self, cluster: &str) -> bool;
@@ -64,8 +68,7 @@ pub trait Role: Send + Sync + 'static {
 
 pub struct Peers<R: Role> {
     pub role: R,
-    own: String,
-    path: PathBuf,
+    place: Place,
     shared: Shared,
     files: Mutex<config::Peers>,
     readers: Mutex<BTreeMap<String, Reader<R::Reader>>>,
@@ -81,10 +84,20 @@ struct Reader<T> {
 impl<R: Role> Peers<R> {
     /// Peers of the cluster `own`, named by the files in the folder.
     pub fn new(role: R, own: &str, path: &Path, start: Instant) -> Peers<R> {
+        let (own, path) = (own.to_owned(), path.to_owned());
+        Peers::at(Place::Folder { own, path }, role, start)
+    }
+
+    /// One cluster, whatever the name of its file.
+    pub fn one(role: R, cluster: &str, file: &Path, start: Instant) -> Peers<R> {
+        let (cluster, path) = (cluster.to_owned(), file.to_owned());
+        Peers::at(Place::File { cluster, path }, role, start)
+    }
+
+    fn at(place: Place, role: R, start: Instant) -> Peers<R> {
         Peers {
             role,
-            own: own.to_owned(),
-            path: path.to_owned(),
+            place,
             shared: Shared {
                 ids: Mutex::new(Ids::default()),
                 start,
@@ -96,16 +109,32 @@ impl<R: Role> Peers<R> {
 
     /// Reads whoever the folder names, until told to stop; then nothing is taken back.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) -> Result<()> {
-        let mut folder = Folder::watch(&self.path).with_context(|| {
+        let mut folder = Folder::watch(self.place.folder()).with_context(|| {
             format!(
                 "cannot watch {} for the files of peers: make that folder, empty if there are none",
-                self.path.display()
+                self.place.folder().display()
             )
         })?;
         let mut tasks = JoinSet::new();
+        let (mut named, mut complained) = (None, None);
         loop {
-            self.look_at_files()?;
-            self.begin_and_end(&mut tasks);
+            match self.look_at_files() {
+                Ok(names) => {
+                    complained = None;
+                    if named.as_ref() != Some(&names) {
+                        self.role.named(&names).await;
+                        named = Some(names);
+                    }
+                    self.begin_and_end(&mut tasks);
+                }
+                Err(error) => {
+                    let text = format!("{error:#}");
+                    if complained.as_ref() != Some(&text) {
+                        tracing::warn!("all peers stay as they are: {text}");
+                        complained = Some(text);
+                    }
+                }
+            }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 changed = folder.changed() => changed.context("watching the folder of peers")?,
@@ -115,8 +144,9 @@ impl<R: Role> Peers<R> {
         }
     }
 
-    fn look_at_files(&self) -> Result<()> {
-        let mut now = config::Peers::read(&self.own, read_folder(&self.path)?);
+    /// The clusters that have a file.
+    fn look_at_files(&self) -> Result<BTreeSet<String>> {
+        let mut now = self.place.read()?;
         let mut files = lock(&self.files);
         let changes = now.follow(&files);
         for (name, error) in &now.refused {
@@ -134,8 +164,11 @@ impl<R: Role> Peers<R> {
                 reader.wish.send_replace(Wish::Anew);
             }
         }
+        let named = now.peers.keys().chain(now.refused.keys());
+        let named = named.filter(|name| is_cluster_name(name)).cloned();
+        let named = named.collect();
         *files = now;
-        Ok(())
+        Ok(named)
     }
 
     /// Starts a reader for each peer that has none, and asks those to end that nobody names.
@@ -152,7 +185,7 @@ impl<R: Role> Peers<R> {
                 continue;
             }
             let (wish, wished) = watch::channel(Wish::Read);
-            let connect = FileConnect::new(entry.peer.clone(), &self.path);
+            let connect = FileConnect::new(entry.peer.clone(), self.place.folder());
             let reader = self.role.reader(name, self.shared.start.elapsed());
             let reader = Reader {
                 reader: Arc::new(Mutex::new(reader)),
@@ -227,7 +260,7 @@ impl<R: Role> Peers<R> {
                 ..PeerStatus::default()
             });
             status.trouble = Some(format!("its file names no peer: {error}"));
-            status.hint = format!("mend {}", self.path.join(name).display());
+            status.hint = format!("mend {}", self.place.file(name).display());
         }
         all.into_values().collect()
     }
@@ -246,34 +279,6 @@ fn spell(change: &config::Change) -> String {
         }
         config::Change::Removed(name) => format!("peer {name}: it is taken out of the mesh"),
     }
-}
-
-/// What is in a file, or why it can't be read.
-type Content = Result<Vec<u8>, String>;
-
-/// Names and contents; what goes beyond what a file may have is cut off.
-fn read_folder(path: &Path) -> Result<Vec<(String, Content)>> {
-    let entries = fs::read_dir(path)
-        .with_context(|| format!("the folder of peers {} can't be read", path.display()))?;
-    let mut files = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        let (name, path) = (entry.file_name(), entry.path());
-        // Links are followed: mounts of Kubernetes consist of them.
-        if fs::metadata(&path).is_ok_and(|metadata| metadata.is_dir()) {
-            continue;
-        }
-        let content = read_beginning(&path).map_err(|error| error.to_string());
-        files.push((name.to_string_lossy().into_owned(), content));
-    }
-    Ok(files)
-}
-
-fn read_beginning(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    let most = FILE_LEN_MAX as u64 + 1;
-    File::open(path)?.take(most).read_to_end(&mut content)?;
-    Ok(content)
 }
 
 /// What is behind these locks is a value: a panic within ends the process, and leaves nothing half done to see.
