@@ -3,6 +3,7 @@
 //! Deliberately without decisions of its own, which are the model's, and without kernel calls outside of the loop's task.
 
 mod api;
+mod clusters;
 mod facts;
 mod host;
 mod kernel;

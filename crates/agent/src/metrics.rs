@@ -1,6 +1,6 @@
 //! The agent's numbers in Prometheus' text format.
 
-use tombolo_control::Page;
+use tombolo_control::{Page, render_peers};
 use tombolo_model::local::Status;
 
 #[cfg(test)]
@@ -21,6 +21,7 @@ pub fn render(status: &Status, counts: Counts) -> String {
     agent(&mut page, status);
     world(&mut page, status, counts);
     packets(&mut page, status, counts);
+    render_peers(&mut page, &status.peers);
     page.text()
 }
 
@@ -39,8 +40,17 @@ fn agent(page: &mut Page, status: &Status) {
 }
 
 fn world(page: &mut Page, status: &Status, counts: Counts) {
-    let help = "1 when every source of facts has told all it had at start.";
+    let help =
+        "1 when every source of facts has told all it had at start, or was waited for long enough.";
     page.gauge("tombolo_synced", help, u64::from(status.synced));
+    let help = "Clusters that have not told all they have since the start.";
+    page.gauge(
+        "tombolo_clusters_awaited",
+        help,
+        status.awaited.len() as u64,
+    );
+    let help = "Entries from before the start that are kept for those clusters.";
+    page.gauge("tombolo_entries_kept", help, status.kept as u64);
     page.counter(
         "tombolo_facts_total",
         "Facts that were handled.",

@@ -1,6 +1,7 @@
 //! The loop of a node: the one task that owns the world and speaks to the kernel.
 
 use crate::{
+    clusters::Clusters,
     host::{self, Uplink},
     kernel::{Kernel, Refusal},
     metrics::{self, Counts},
@@ -67,6 +68,9 @@ pub struct NodeLoop {
     pub netlink: Netlink,
     pub uplinks: Vec<Uplink>,
     pub started: Instant,
+    clusters: Clusters,
+    /// Until when clusters are waited for.
+    patience: Option<Instant>,
     hub: Hub,
     counts: Counts,
     tells_allowed: bool,
@@ -97,6 +101,8 @@ impl NodeLoop {
             netlink,
             uplinks,
             started,
+            clusters: Clusters::default(),
+            patience: None,
             hub: Hub::default(),
             counts: Counts::default(),
             tells_allowed: false,
@@ -104,6 +110,12 @@ impl NodeLoop {
             last_refused: None,
             uplink_warnings: Vec::new(),
         }
+    }
+
+    /// Who is read beside, and for how long a start waits for them. What they tell comes as facts.
+    pub fn wait_for(&mut self, clusters: Clusters, patience: Duration) {
+        self.clusters = clusters;
+        self.patience = Some(Instant::now() + patience);
     }
 
     /// Until nobody is left who could ask. What the kernel holds stays.
@@ -132,6 +144,10 @@ impl NodeLoop {
                 () = sleep_until(refresh.unwrap_or(tick)), if refresh.is_some() => {
                     refresh = None;
                     self.refresh();
+                }
+                () = sleep_until(self.patience.unwrap_or(tick)), if self.patience.is_some() => {
+                    self.patience = None;
+                    self.go_on();
                 }
                 () = sleep_until(timeout) => {
                     let now = self.now();
@@ -177,6 +193,18 @@ impl NodeLoop {
                 "the kernel refused a change, it is tried again: {error}"
             );
             self.last_refused = Some(error);
+        }
+    }
+
+    /// The time for clusters to be heard at a start is over.
+    fn go_on(&self) {
+        let status = self.world.status();
+        if !status.awaited.is_empty() {
+            tracing::warn!(
+                clusters = status.awaited.join(", "),
+                kept = status.kept,
+                "not heard since the start: going on, and what is known of them from before stays"
+            );
         }
     }
 
@@ -303,6 +331,8 @@ impl NodeLoop {
 
     fn status(&self) -> Status {
         let mut status = self.world.status();
+        status.synced |= self.patience.is_none() && self.world.synced_but_for_clusters();
+        status.peers = self.clusters.statuses();
         status.version = env!("CARGO_PKG_VERSION").into();
         status.uptime_seconds = self.started.elapsed().as_secs();
         status.uplinks = self

@@ -1,11 +1,13 @@
 //! What an operator tells the agent, by words or environment. Read once.
 
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use std::{
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
+use tombolo_clustermesh::Scope;
 use tombolo_control::LogFormat;
 use tombolo_model::{
     local::{DELETE_QUEUE_PATH, SOCKET_PATH},
@@ -71,6 +73,8 @@ pub struct Options {
     /// File that tells of other nodes and their pods; read again whenever it is replaced
     #[arg(long, env = "TOMBOLO_FACTS", value_name = "FILE")]
     pub facts: Option<PathBuf>,
+    #[command(flatten)]
+    pub mesh: MeshOptions,
     /// Where the plugin and the command line reach this agent
     #[arg(long, env = "TOMBOLO_SOCKET", value_name = "PATH", default_value = SOCKET_PATH)]
     pub socket: PathBuf,
@@ -119,6 +123,65 @@ pub struct Options {
     /// Form of the log, on standard error
     #[arg(long, env = "TOMBOLO_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+/// Which stores this node learns of clusters by.
+#[derive(Args, Clone, Debug, Default)]
+pub struct MeshOptions {
+    /// Folder of the other clusters' files, one for each, by its name; read again whenever one changes
+    #[arg(long, env = "TOMBOLO_CLUSTERMESH_CONFIG", value_name = "DIRECTORY")]
+    pub clustermesh_config: Option<PathBuf>,
+    /// File that says how to reach the store of this node's own cluster, to learn of its other nodes and pods
+    #[arg(long, env = "TOMBOLO_OWN_STORE", value_name = "FILE")]
+    pub own_store: Option<PathBuf>,
+    /// Namespaces of other clusters whose pods this node knows, all unless told; it reaches no others
+    #[arg(
+        long,
+        env = "TOMBOLO_CLUSTERMESH_NAMESPACES",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub clustermesh_namespaces: Vec<String>,
+    /// How long a start waits for clusters that can't be reached; what is known of them from before stays
+    #[arg(
+        long,
+        env = "TOMBOLO_CLUSTERMESH_SYNC_TIMEOUT",
+        value_name = "SECONDS",
+        default_value_t = 60
+    )]
+    pub clustermesh_sync_timeout: u64,
+}
+
+impl MeshOptions {
+    /// What can be said of them without reading any store.
+    pub fn check(&self, cluster_id: u16) -> Result<()> {
+        let read = [
+            ("--clustermesh-config", self.clustermesh_config.as_deref()),
+            ("--own-store", self.own_store.as_deref()),
+        ];
+        for (option, path) in read {
+            let Some(path) = path else { continue };
+            if cluster_id == 0 {
+                bail!("{option}: a cluster of a mesh has a number: give --cluster-id");
+            }
+            let folder = match (option, path.parent()) {
+                ("--clustermesh-config", _) => path,
+                (_, Some(parent)) if parent != Path::new("") => parent,
+                _ => Path::new("."),
+            };
+            if !folder.is_dir() {
+                bail!("{option}: make the folder {} first", folder.display());
+            }
+        }
+        Ok(())
+    }
+
+    pub fn scope(&self) -> Scope {
+        match &self.clustermesh_namespaces[..] {
+            [] => Scope::All,
+            names => Scope::Namespaces(names.iter().cloned().collect()),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

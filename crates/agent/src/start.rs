@@ -2,6 +2,7 @@
 
 use crate::{
     api::Socket,
+    clusters::{Clusters, Reader},
     facts::FactsFile,
     host,
     kernel::{Kernel, Refusal},
@@ -16,6 +17,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use tokio::{sync::mpsc, time::Instant};
 use tombolo_control::{Server, Supervisor, start_log};
@@ -24,7 +26,13 @@ use tombolo_linux::{
     lock::{self, Lock},
     netlink::Netlink,
 };
-use tombolo_model::{World, change::Change, config::Config, fact::Source, id::ClusterId};
+use tombolo_model::{
+    World,
+    change::Change,
+    config::Config,
+    fact::{Fact, Source},
+    id::ClusterId,
+};
 
 /// Questions that wait for the loop; each caller has one at a time.
 const COMMANDS: usize = 64;
@@ -59,6 +67,7 @@ struct Checked {
 impl Checked {
     fn new(options: &Options, netlink: &Netlink) -> Result<Checked> {
         let mut config = config(options);
+        options.mesh.check(options.cluster_id)?;
         let uplinks = host::uplinks(netlink, &options.uplink, &options.node_ip)?;
         host::check_ranges(netlink, &config.pod_ranges)?;
         let underlay_mtu = host::underlay_mtu(&uplinks, options.mtu);
@@ -71,6 +80,9 @@ impl Checked {
 }
 
 fn config(options: &Options) -> Config {
+    let file = options.facts.iter().map(|_| Source::File);
+    let own = options.mesh.own_store.iter();
+    let own = own.map(|_| Source::Cluster(ClusterId(options.cluster_id)));
     Config {
         cluster: options.cluster_name.clone(),
         cluster_id: ClusterId(options.cluster_id),
@@ -81,20 +93,24 @@ fn config(options: &Options) -> Config {
         routing: options.routing_mode,
         prefer_ipv6: options.underlay == Underlay::Ipv6,
         pod_mtu: 0,
-        sources: options.facts.iter().map(|_| Source::File).collect(),
-        reads_clusters: false,
+        sources: file.chain(own).collect(),
+        reads_clusters: options.mesh.clustermesh_config.is_some(),
     }
 }
 
 fn take_locks(socket: &Path, pins: &Path) -> Result<Vec<Lock>> {
     let mut beside = socket.as_os_str().to_owned();
     beside.push(".lock");
-    let pins = pins.to_string_lossy().trim_matches('/').replace('/', "-");
-    let of_pins = Path::new(RUN_FOLDER).join(format!("{pins}.lock"));
-    [of_pins, PathBuf::from(beside)]
+    [beside_pins(pins, "lock"), PathBuf::from(beside)]
         .iter()
         .map(|path| take_lock(path))
         .collect()
+}
+
+/// A file that belongs to the pins and can't lie among them.
+fn beside_pins(pins: &Path, kind: &str) -> PathBuf {
+    let pins = pins.to_string_lossy().trim_matches('/').replace('/', "-");
+    Path::new(RUN_FOLDER).join(format!("{pins}.{kind}"))
 }
 
 fn take_lock(path: &Path) -> Result<Lock> {
@@ -130,6 +146,10 @@ async fn serve(options: &Options, checked: Checked, netlink: Netlink) -> Result<
     let mut supervisor = Supervisor::new("the agent ends, the programs go on");
     let (commands, commands_receiver) = mpsc::channel(COMMANDS);
     let (facts_sender, facts_receiver) = mpsc::channel(FACTS);
+    let clusters = clusters(options, &facts_sender, started);
+    clusters.spawn(&mut supervisor);
+    let patience = Duration::from_secs(options.mesh.clustermesh_sync_timeout);
+    node.wait_for(clusters, patience);
     if let Some(facts) = facts {
         supervisor.spawn("facts", facts.follow(facts_sender, supervisor.stop()));
     }
@@ -148,6 +168,16 @@ async fn serve(options: &Options, checked: Checked, netlink: Netlink) -> Result<
         watch,
     };
     supervisor.run(node.run(inlets)).await
+}
+
+fn clusters(options: &Options, facts: &mpsc::Sender<Vec<Fact>>, started: Instant) -> Clusters {
+    let reader = Reader {
+        cluster: options.cluster_name.clone(),
+        cluster_id: ClusterId(options.cluster_id),
+        clusters_max: options.max_connected_clusters,
+    };
+    let numbers = beside_pins(&options.pins, "clusters");
+    Clusters::new(&options.mesh, &reader, numbers, facts, started)
 }
 
 /// A start that fails leaves nothing, unless an earlier one has left something that is at work.
