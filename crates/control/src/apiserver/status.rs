@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
-use tombolo_k8s::Kind;
+use tombolo_k8s::{Kind, Translator};
 use tombolo_model::id::ClusterId;
 
 use super::exporter::Exporter;
@@ -45,6 +45,8 @@ struct ExportStatus {
     refused_objects: Vec<String>,
     /// Objects of kinds that nothing is told of.
     ignored: u64,
+    /// What is not as it should be, a sentence each.
+    warnings: Vec<String>,
 }
 
 impl ExportPages {
@@ -82,6 +84,7 @@ impl ExportPages {
                 .cloned()
                 .collect(),
             ignored: sources.ignored,
+            warnings: warnings(translator),
             store,
         }
     }
@@ -115,6 +118,17 @@ impl ExportPages {
         page.gauge("tombolo_export_refused_objects", help, status.refused);
         page.text()
     }
+}
+
+fn warnings(translator: &Translator) -> Vec<String> {
+    let spaced = [Kind::CiliumEndpoint, Kind::Service];
+    let some = spaced.iter().any(|kind| translator.objects(*kind) > 0);
+    let none = translator.objects(Kind::Namespace) == 0 && translator.is_synced(Kind::Namespace);
+    let warning = "there are pods or services and no Namespace: what is in a namespace that is not known is not told of; give their Namespaces too";
+    (some && none)
+        .then(|| warning.to_owned())
+        .into_iter()
+        .collect()
 }
 
 impl Pages for ExportPages {
