@@ -198,9 +198,9 @@ pub struct Up {
     /// What joins the nodes; direct is one wire between two nodes, for benchmarks
     #[arg(long, value_enum, default_value_t = Fabric::Router)]
     fabric: Fabric,
-    /// How agents learn of other nodes and their pods
-    #[arg(long, value_enum, default_value_t = Mesh::Facts)]
-    mesh: Mesh,
+    /// How agents learn of other nodes and their pods; kvstoremesh where there are several clusters, unless joined by one wire
+    #[arg(long, value_enum)]
+    mesh: Option<Mesh>,
     /// Let pods speak to the world with their own addresses
     #[arg(long)]
     no_masquerade: bool,

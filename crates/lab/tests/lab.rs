@@ -20,7 +20,8 @@ fn every_pod_reaches_every_other_in_every_mode() {
         ("tunnel6", "--routing-mode tunnel --underlay ipv6"),
     ];
     for (name, words) in cases {
-        let lab = Lab::up(name, words);
+        // Hosts and pods alike are learnt of by stores.
+        let lab = Lab::up(name, &format!("--mesh kvstoremesh {words}"));
         lab.assert_all_well("", PAIRS);
         lab.assert_all_well("--all", PAIRS);
         let held = Held::by(&lab.pids());
@@ -134,12 +135,13 @@ fn faults_hurt_what_they_are_aimed_at_and_nothing_after() {
 
 #[test]
 fn down_leaves_nothing_after_everything_was_killed() {
-    let lab = Lab::up("killed", "");
+    let lab = Lab::up("killed", "--mesh kvstoremesh");
     lab.run("delay c1-n2 5");
+    lab.run("delay c2-control 5");
     let pids = lab.pids();
     assert!(
-        pids.len() >= 9,
-        "4 times init and agent, and a relay: {pids:?}"
+        pids.len() >= 4 * 2 + 2 * 4 + 2,
+        "nodes with init and agent, control machines with three programs more, and two relays: {pids:?}"
     );
     let held = Held::by(&pids);
     assert!(held.count(Kind::Program) >= 4 * 4, "{held:?}");

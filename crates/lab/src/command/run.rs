@@ -5,7 +5,7 @@ use crate::{
     Error, check, down,
     error::Result,
     fault, inside, learn, logs, machine,
-    plan::{MachineId, Namespace, PodId, Shape},
+    plan::{Fabric, MachineId, Mesh, Namespace, NodeId, PodId, Shape},
     pod,
     process::{Namespaces, become_program, join_and_become},
     relay,
@@ -83,6 +83,10 @@ fn run_up(words: Up) -> Result<ExitCode> {
     if !words.bare {
         return Err(Error::NotBare);
     }
+    let usual_mesh = match words.fabric {
+        Fabric::Router if words.clusters > 1 => Mesh::Kvstoremesh,
+        Fabric::Router | Fabric::Direct => Mesh::Facts,
+    };
     let shape = Shape {
         clusters: words.clusters,
         nodes_per_cluster: words.nodes,
@@ -90,7 +94,7 @@ fn run_up(words: Up) -> Result<ExitCode> {
         routing: words.routing_mode,
         underlay: words.underlay,
         fabric: words.fabric,
-        mesh: words.mesh,
+        mesh: words.mesh.unwrap_or(usual_mesh),
         masquerade: !words.no_masquerade,
     };
     up::up(&words.lab.name, shape)?;
@@ -137,19 +141,27 @@ fn run_pod(verb: PodVerb) -> Result<()> {
                 OutputFormat::Text => format!("{id}\n"),
                 OutputFormat::Json => json(&status::pod(id, lab.pod(id)?)),
             })?;
-            spread(&lab, wait.no_wait, &format!("{id} is known to"))
+            spread(&lab, node, wait.no_wait, &format!("{id} is known to"))
         }
         PodVerb::Delete { lab, pod, wait } => {
             let mut lab = Lab::open_to_change(&lab.name)?;
             pod::delete(&mut lab, pod)?;
-            spread(&lab, wait.no_wait, &format!("{pod} is forgotten by"))
+            spread(
+                &lab,
+                pod.node,
+                wait.no_wait,
+                &format!("{pod} is forgotten by"),
+            )
         }
     }
 }
 
-fn spread(lab: &Lab, no_wait: bool, what: &str) -> Result<()> {
-    if !no_wait {
-        let learnt = learn::wait(lab, &lab.served_nodes(), learn::PATIENCE)?;
+/// Waits until the nodes but the pod's own have heard, and says how soon they had.
+fn spread(lab: &Lab, own: NodeId, no_wait: bool, what: &str) -> Result<()> {
+    let mut nodes = lab.served_nodes();
+    nodes.retain(|node| *node != own);
+    if !no_wait && !nodes.is_empty() {
+        let learnt = learn::wait(lab, &nodes, learn::PATIENCE)?;
         eprintln!("{what} {}", learn::words(&learnt));
     }
     Ok(())
