@@ -11,7 +11,10 @@
 mod session;
 mod status;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tombolo_kvstore::Error;
@@ -126,6 +129,8 @@ pub struct Reader {
     failures: u64,
     /// When all that the peer has was last known to be so.
     fresh: Option<Duration>,
+    /// How many records there were of each kind when that was last known.
+    counts: BTreeMap<Resource, usize>,
 }
 
 #[derive(Debug)]
@@ -148,6 +153,7 @@ impl Reader {
             trouble: None,
             failures: 0,
             fresh: None,
+            counts: BTreeMap::new(),
         }
     }
 
@@ -319,10 +325,11 @@ impl Reader {
     }
 
     fn close(&mut self) {
-        if let Life::Session(session) = &self.life
-            && session.is_ready()
-        {
-            self.fresh = Some(session.last_heard());
+        if let Life::Session(session) = &self.life {
+            if session.is_ready() {
+                self.fresh = Some(session.last_heard());
+            }
+            self.counts.extend(session.counts());
         }
         self.outbox.requests.clear();
         self.outbox.ask(Ask::Close);
@@ -332,6 +339,7 @@ impl Reader {
         if let Some(peer) = self.peer.take() {
             ids.release(peer.id, &peer.cluster);
             self.fresh = None;
+            self.counts.clear();
             self.told.push_back(Told::Gone(peer));
         }
     }

@@ -125,6 +125,12 @@ impl Session {
             .map_or(0, |records| records.follow.count)
     }
 
+    /// Of those kinds of which all is known.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (Resource, usize)> {
+        let synced = self.records.iter().filter(|(_, records)| records.synced);
+        synced.map(|(resource, records)| (*resource, records.follow.count))
+    }
+
     pub(super) fn last_heard(&self) -> Duration {
         self.heard
     }

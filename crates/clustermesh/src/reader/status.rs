@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tombolo_model::{id::ClusterId, record::Resource};
 
-use super::{Life, Reader};
+use super::{Life, Reader, Session};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -35,7 +35,7 @@ pub enum Phase {
     Ready,
 }
 
-/// Records of one kind, in the present connection.
+/// Records of one kind: in the present connection, or as many as were known before it has told all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
     pub resource: Resource,
@@ -46,7 +46,7 @@ pub struct Kind {
 impl Reader {
     pub fn status(&self, now: Duration) -> Status {
         let session = match &self.life {
-            Life::Session(session) => Some(session),
+            Life::Session(session) => Some(&**session),
             Life::Waiting { .. } | Life::Connecting { .. } => None,
         };
         let ready = session.is_some_and(|session| session.is_ready());
@@ -58,15 +58,6 @@ impl Reader {
             Life::Session(_) if ready => Phase::Ready,
             Life::Session(_) => Phase::Reading,
         };
-        let resources = session.and_then(|session| Some((session, session.resources()?)));
-        let kinds = resources.map(|(session, resources)| {
-            let kinds = resources.iter().map(|resource| Kind {
-                resource: *resource,
-                records: session.count(*resource),
-                synced: session.is_synced(*resource),
-            });
-            kinds.collect()
-        });
         let fresh = self.fresh.filter(|_| !ready);
         Status {
             cluster: self.options.cluster.clone(),
@@ -77,7 +68,30 @@ impl Reader {
             failures: self.failures,
             stale_for: fresh.map(|fresh| now.saturating_sub(fresh)),
             silent_for: session.map(|session| now.saturating_sub(session.last_heard())),
-            kinds: kinds.unwrap_or_default(),
+            kinds: self.kinds(session),
         }
+    }
+
+    fn kinds(&self, session: Option<&Session>) -> Vec<Kind> {
+        let before = |resource| self.counts.get(resource).copied();
+        let read = session.and_then(|session| Some((session, session.resources()?)));
+        let Some((session, resources)) = read else {
+            let known = self.counts.iter().map(|(resource, records)| Kind {
+                resource: *resource,
+                records: *records,
+                synced: false,
+            });
+            return known.collect();
+        };
+        let kinds = resources.iter().map(|resource| {
+            let synced = session.is_synced(*resource);
+            let now = session.count(*resource);
+            Kind {
+                resource: *resource,
+                records: before(resource).filter(|_| !synced).unwrap_or(now),
+                synced,
+            }
+        });
+        kinds.collect()
     }
 }

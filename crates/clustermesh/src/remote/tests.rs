@@ -287,6 +287,12 @@ async fn nothing_is_deleted_while_a_peer_is_away_or_half_filled() {
     world.take(reading.all(100 * SECOND).await);
     let stale = reading.status().reader.stale_for.unwrap_or_default();
     assert!(stale >= 100 * SECOND && stale < 110 * SECOND, "{stale:?}");
+    let counts = |reading: &Reading| {
+        let kinds = reading.status().reader.kinds;
+        let counts = kinds.iter().map(|kind| (kind.records, kind.synced));
+        counts.collect::<Vec<_>>()
+    };
+    assert_eq!(counts(&reading), [(1, false), (2, false)]);
 
     // A new store, which its writer has not filled yet.
     let wiped = memory(2);
@@ -295,6 +301,7 @@ async fn nothing_is_deleted_while_a_peer_is_away_or_half_filled() {
     world.take(reading.all(100 * SECOND).await);
     assert_eq!((world.nodes(2), world.addresses(2)), before);
     assert_eq!(world.deletions(), 0);
+    assert_eq!(counts(&reading), [(1, false), (2, false)]);
 
     fill(&wiped, 2, &[2, 3]).await;
     world.take(reading.all(SECOND).await);
@@ -302,6 +309,7 @@ async fn nothing_is_deleted_while_a_peer_is_away_or_half_filled() {
         world.addresses(2),
         ["10.2.0.2", "10.2.0.3", "10.2.0.250"].map(str::to_owned)
     );
+    assert_eq!(counts(&reading), [(1, true), (2, true)]);
     assert_eq!(reading.status().reader.stale_for, None);
 }
 
