@@ -108,8 +108,7 @@ impl Ledger {
             Key::Node(slot) => cluster(slot),
             // A range is whose the addresses in it are; the first of them is its node's own.
             Key::Address(prefix) | Key::Route(prefix) => {
-                let above = self.held.addresses.range(prefix..);
-                let mut within = above.take_while(|(other, _)| prefix.contains(*other));
+                let mut within = self.held.addresses.within(&prefix);
                 within.find_map(|(_, reach)| cluster(slot_of(reach)?))
             }
             Key::Policy(_) | Key::Endpoint(_) => None,
@@ -144,7 +143,7 @@ impl Ledger {
             .keys()
             .chain(policies.keys())
             .flat_map(|id| [Key::Endpoint(*id), Key::Policy(*id)]);
-        let addresses = addresses.keys().map(|prefix| Key::Address(*prefix));
+        let addresses = addresses.keys().map(Key::Address);
         endpoints
             .chain(addresses)
             .chain(nodes.keys().map(|slot| Key::Node(*slot)))
@@ -221,6 +220,7 @@ impl Ledger {
 
     /// The next change, which stays the next until `applied` or `refused` is told of it.
     pub(crate) fn next(&mut self, wanted: &impl Wanted) -> Option<Change> {
+        let mut fresh = None;
         while let Some(key) = self.touched.pop_first() {
             if let Some(gate) = self.waits.remove(&key) {
                 self.waiting.remove(&(gate, key));
@@ -232,11 +232,16 @@ impl Ledger {
             {
                 let change = self.difference(key, wanted);
                 self.note(key, change.as_ref());
+                fresh = change.map(|change| (key, change));
             }
         }
         while let Some(turn) = self.turns.first().copied() {
             let key = turn.2;
-            let change = self.difference(key, wanted);
+            // Mostly one row was touched, and its change is known already.
+            let change = match fresh.take() {
+                Some((of, change)) if of == key => Some(change),
+                _ => self.difference(key, wanted),
+            };
             match change {
                 Some(change) if turn_of(&change) == turn => {
                     let Some(gate) = self.gate(key, &change, wanted) else {
@@ -271,13 +276,18 @@ impl Ledger {
     pub(crate) fn applied(&mut self, change: &Change) {
         let key = key_of(change);
         match change {
-            Change::AddressSet(prefix, _) | Change::AddressGone(prefix) => {
-                let former = self.held.addresses.get(prefix).and_then(slot_of);
-                self.held.apply(change);
-                if let Some(slot) = self.held.addresses.get(prefix).and_then(slot_of) {
+            Change::AddressSet(prefix, reach) => {
+                let former = self.held.addresses.insert(*prefix, *reach);
+                if let Some(slot) = slot_of(reach) {
                     self.use_slot(slot);
                 }
-                if let Some(slot) = former {
+                if let Some(slot) = former.as_ref().and_then(slot_of) {
+                    self.unuse_slot(slot);
+                }
+            }
+            Change::AddressGone(prefix) => {
+                let former = self.held.addresses.remove(prefix);
+                if let Some(slot) = former.as_ref().and_then(slot_of) {
                     self.unuse_slot(slot);
                 }
             }

@@ -16,6 +16,7 @@ pub mod net;
 mod node;
 pub mod policy;
 pub mod pool;
+pub mod prefix;
 pub mod reason;
 pub mod record;
 pub mod refusal;

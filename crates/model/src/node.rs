@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
 };
 
 const ADDRESSES_MAX: usize = 16;
@@ -22,28 +23,36 @@ const RANGES_MAX: usize = 64;
 const NODES_MAX: u16 = u16::MAX;
 
 pub(crate) struct Nodes {
-    entries: BTreeMap<NodeKey, Entry>,
-    believed: BTreeMap<NodeKey, Believed>,
-    refused: BTreeMap<NodeKey, Refusal>,
-    by_address: BTreeMap<IpAddr, NodeKey>,
+    entries: BTreeMap<Arc<NodeKey>, Entry>,
+    believed: BTreeMap<Arc<NodeKey>, Believed>,
+    refused: BTreeMap<Arc<NodeKey>, Refusal>,
+    by_address: BTreeMap<IpAddr, Seat>,
     /// Addresses that nodes have among their pods, by convention and not by a record.
-    by_router: BTreeMap<IpAddr, NodeKey>,
-    by_slot: BTreeMap<NodeSlot, NodeKey>,
+    by_router: BTreeMap<IpAddr, Seat>,
+    by_slot: BTreeMap<NodeSlot, Arc<NodeKey>>,
     /// No two of them overlap.
-    ranges: BTreeMap<IpNet, NodeKey>,
+    ranges: BTreeSet<IpNet>,
     clusters: BTreeMap<ClusterId, (String, usize)>,
     slots: Numbers,
 }
 
-/// What each source says of one node, and in which of its snapshots it said so.
-type Entry = BTreeMap<Source, (u64, Node)>;
+/// What each source says of one node, and in which of its snapshots it said so; the greatest source last.
+type Entry = Vec<(Source, u64, Arc<Node>)>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Believed {
-    pub(crate) node: Node,
+    pub(crate) node: Arc<Node>,
     pub(crate) source: Source,
     /// Absent when the node can't be reached.
     pub(crate) path: Option<(NodeSlot, NodePath)>,
+}
+
+/// Of a believed node what its addresses are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seat {
+    pub(crate) cluster: ClusterId,
+    pub(crate) source: Source,
+    pub(crate) slot: Option<NodeSlot>,
 }
 
 /// What of the kernel's tables may have to change.
@@ -69,7 +78,7 @@ impl Nodes {
             by_address: BTreeMap::new(),
             by_router: BTreeMap::new(),
             by_slot: BTreeMap::new(),
-            ranges: BTreeMap::new(),
+            ranges: BTreeSet::new(),
             clusters: BTreeMap::new(),
             slots: Numbers::new(1, u128::from(NODES_MAX)),
         }
@@ -84,16 +93,29 @@ impl Nodes {
         context: &Context,
     ) -> Touched {
         node.pod_ranges = node.pod_ranges.iter().map(IpNet::trunc).collect();
-        self.entries
-            .entry(key.clone())
-            .or_default()
-            .insert(source, (generation, node));
+        let key = self.key(key);
+        let entry = self.entries.entry(key.clone()).or_default();
+        match entry.iter_mut().find(|told| told.0 == source) {
+            Some((_, told, former)) => {
+                *told = generation;
+                if **former == node {
+                    return Touched::default();
+                }
+                *former = Arc::new(node);
+            }
+            None => {
+                entry.reserve_exact(1);
+                let place = entry.partition_point(|told| told.0 < source);
+                entry.insert(place, (source, generation, Arc::new(node)));
+            }
+        }
         self.settle(key, context)
     }
 
     pub(crate) fn delete(&mut self, source: Source, key: NodeKey, context: &Context) -> Touched {
+        let key = self.key(key);
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.remove(&source);
+            entry.retain(|told| told.0 != source);
             if entry.is_empty() {
                 self.entries.remove(&key);
             }
@@ -104,32 +126,38 @@ impl Nodes {
     /// The nodes that a source did not repeat in its snapshot.
     pub(crate) fn unrepeated(&self, source: Source, generation: u64) -> Vec<NodeKey> {
         let old = |entry: &Entry| {
-            entry
-                .get(&source)
-                .is_some_and(|(told, _)| *told != generation)
+            let mut told = entry.iter();
+            told.any(|(other, told, _)| *other == source && *told != generation)
         };
-        self.entries
-            .iter()
-            .filter(|(_, entry)| old(entry))
-            .map(|(key, _)| key.clone())
-            .collect()
+        let old = self.entries.iter().filter(|(_, entry)| old(entry));
+        old.map(|(key, _)| NodeKey::clone(key)).collect()
     }
 
-    fn settle(&mut self, key: NodeKey, context: &Context) -> Touched {
+    /// As it stands already, so that a name takes its place once.
+    fn key(&self, key: NodeKey) -> Arc<NodeKey> {
+        let known = self.entries.get_key_value(&key);
+        known.map_or_else(|| Arc::new(key), |(known, _)| known.clone())
+    }
+
+    fn told(&self, key: &NodeKey) -> Option<(Source, Arc<Node>)> {
+        let (source, _, node) = self.entries.get(key)?.last()?;
+        Some((*source, node.clone()))
+    }
+
+    fn settle(&mut self, key: Arc<NodeKey>, context: &Context) -> Touched {
         let mut touched = Touched::default();
-        let told = self
-            .entries
-            .get(&key)
-            .and_then(|entry| entry.last_key_value());
-        let told = told.map(|(source, (_, node))| (*source, node.clone()));
+        let told = self.told(&key);
         if let (Some((source, node)), Some(believed)) = (&told, self.believed.get_mut(&key))
             && *node == believed.node
         {
             believed.source = *source;
+            let believed = believed.clone();
+            self.seat(&believed);
             return touched;
         }
-        let former = self.withdraw(&key, &mut touched);
-        let former = former.and_then(|believed| believed.path);
+        let withdrawn = self.withdraw(&key, &mut touched);
+        let went = withdrawn.is_some();
+        let former = withdrawn.and_then(|believed| believed.path);
         let former = former.map(|(slot, path)| (slot, path.address));
         self.refused.remove(&key);
         if let Some((source, node)) = told {
@@ -139,15 +167,14 @@ impl Nodes {
             self.settle_slot(slot, context.ledger);
         }
         // What went may have stood in the way of others.
-        for key in self.refused.keys().cloned().collect::<Vec<_>>() {
-            if self.believed.contains_key(&key) {
-                continue;
-            }
-            let told = self
-                .entries
-                .get(&key)
-                .and_then(|entry| entry.last_key_value());
-            if let Some((source, node)) = told.map(|(source, (_, node))| (*source, node.clone())) {
+        let refused: Vec<_> = match went {
+            true => self.refused.keys().cloned().collect(),
+            false => Vec::new(),
+        };
+        for key in refused {
+            if !self.believed.contains_key(&key)
+                && let Some((source, node)) = self.told(&key)
+            {
                 self.believe(key, source, node, None, context, &mut touched);
             }
         }
@@ -156,9 +183,9 @@ impl Nodes {
 
     fn believe(
         &mut self,
-        key: NodeKey,
+        key: Arc<NodeKey>,
         source: Source,
-        node: Node,
+        node: Arc<Node>,
         former: Option<(NodeSlot, IpAddr)>,
         context: &Context,
         touched: &mut Touched,
@@ -193,15 +220,24 @@ impl Nodes {
             .entry(node.cluster_id)
             .or_insert_with(|| (key.cluster.clone(), 0))
             .1 += 1;
-        self.by_address
-            .extend(node.addresses.iter().map(|address| (*address, key.clone())));
-        self.ranges
-            .extend(node.pod_ranges.iter().map(|range| (*range, key.clone())));
+        self.ranges.extend(&node.pod_ranges);
         let believed = Believed { node, source, path };
-        self.by_router
-            .extend(believed.routers().map(|router| (router, key.clone())));
+        self.seat(&believed);
         believed.touch(touched);
         self.believed.insert(key, believed);
+    }
+
+    fn seat(&mut self, believed: &Believed) {
+        let seat = Seat {
+            cluster: believed.node.cluster_id,
+            source: believed.source,
+            slot: believed.path.as_ref().map(|(slot, _)| *slot),
+        };
+        let addresses = believed.node.addresses.iter();
+        self.by_address
+            .extend(addresses.map(|address| (*address, seat)));
+        self.by_router
+            .extend(believed.routers().map(|router| (router, seat)));
     }
 
     fn withdraw(&mut self, key: &NodeKey, touched: &mut Touched) -> Option<Believed> {
@@ -332,12 +368,12 @@ impl Nodes {
         let within = self
             .ranges
             .range(range..)
-            .take_while(|(other, _)| range.contains(&other.network()));
+            .take_while(|other| range.contains(&other.network()));
         let above = (0..=range.prefix_len())
             .filter_map(|len| IpNet::new(range.network(), len).ok())
             .map(|net| net.trunc());
-        let above = above.filter(|net| self.ranges.contains_key(net));
-        within.map(|(other, _)| *other).chain(above).next()
+        let above = above.filter(|net| self.ranges.contains(net));
+        within.copied().chain(above).next()
     }
 
     /// A slot leads to one address all its life, so that no two ever lead to the same, whatever nodes exchange.
@@ -378,29 +414,32 @@ impl Nodes {
     }
 
     pub(crate) fn key_of_slot(&self, slot: NodeSlot) -> Option<&NodeKey> {
-        self.by_slot.get(&slot)
+        self.by_slot.get(&slot).map(Arc::as_ref)
     }
 
     /// The node that has this address.
-    pub(crate) fn at(&self, address: IpAddr) -> Option<&Believed> {
-        self.believed.get(self.by_address.get(&address)?)
+    pub(crate) fn at(&self, address: IpAddr) -> Option<Seat> {
+        self.by_address.get(&address).copied()
     }
 
     /// The node whose own address among its pods this is, if nobody claims it.
-    pub(crate) fn at_router(&self, address: IpAddr) -> Option<&Believed> {
-        self.believed.get(self.by_router.get(&address)?)
+    pub(crate) fn at_router(&self, address: IpAddr) -> Option<Seat> {
+        self.by_router.get(&address).copied()
     }
 
     pub(crate) fn has_range(&self, range: &IpNet) -> bool {
-        self.ranges.contains_key(range)
+        self.ranges.contains(range)
     }
 
     pub(crate) fn believed(&self) -> impl Iterator<Item = (&NodeKey, &Believed)> {
-        self.believed.iter()
+        let believed = self.believed.iter();
+        believed.map(|(key, believed)| (key.as_ref(), believed))
     }
 
     pub(crate) fn refused(&self) -> impl Iterator<Item = (&NodeKey, Refusal)> {
-        self.refused.iter().map(|(key, refusal)| (key, *refusal))
+        self.refused
+            .iter()
+            .map(|(key, refusal)| (key.as_ref(), *refusal))
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     change::{Change, EndpointPath, NodePath, PolicyEntry, Reach},
     id::{EndpointId, NodeSlot},
+    prefix::PrefixMap,
 };
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tables {
     pub nodes: BTreeMap<NodeSlot, NodePath>,
-    pub addresses: BTreeMap<IpNet, Reach>,
+    pub addresses: PrefixMap<Reach>,
     pub endpoints: BTreeMap<EndpointId, EndpointPath>,
     /// Sorted, as [`crate::policy::normalise`] leaves them.
     pub policies: BTreeMap<EndpointId, Vec<PolicyEntry>>,

@@ -233,32 +233,29 @@ impl World {
     }
 
     fn handle_address(&mut self, source: Source, event: Event<AddressKey, Address>) {
-        let generation = self.sources.follow((source, Set::Addresses), &event);
+        self.sources.follow((source, Set::Addresses), &event);
         match event {
-            Event::Restart => {}
+            Event::Restart => self.ipcache.restart(source),
             Event::Upsert(mut key, address) => {
                 key.prefix = key.prefix.trunc();
                 let prefix = key.prefix;
-                if self.ipcache.upsert(source, generation, key, address) {
+                if self.ipcache.upsert(source, key, address) {
                     self.touch_prefix(prefix);
                 }
             }
             Event::Delete(mut key) => {
                 key.prefix = key.prefix.trunc();
-                self.delete_address(source, key);
+                if self.ipcache.delete(source, &key) {
+                    self.touch_prefix(key.prefix);
+                }
             }
             Event::Synced => {
-                for key in self.ipcache.unrepeated(source, generation) {
-                    self.delete_address(source, key);
+                for prefix in self.ipcache.sweep(source) {
+                    self.touch_prefix(prefix);
                 }
                 self.unspare();
             }
         }
-    }
-
-    fn delete_address(&mut self, source: Source, key: AddressKey) {
-        self.ipcache.delete(source, &key);
-        self.touch_prefix(key.prefix);
     }
 
     fn handle_endpoint(&mut self, fact: EndpointFact, now: Duration) -> Result<Answer, Failure> {
@@ -374,7 +371,7 @@ impl World {
         }
         for address in addresses {
             self.touch_prefix(address.into());
-            for prefix in self.ipcache.hosted_by(address).copied().collect::<Vec<_>>() {
+            for prefix in self.ipcache.hosted_by(address).collect::<Vec<_>>() {
                 self.touch_prefix(prefix);
             }
         }

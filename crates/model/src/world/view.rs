@@ -50,7 +50,8 @@ impl World {
 
     pub fn addresses(&self) -> Vec<AddressView> {
         let view = self.wanted();
-        let prefixes = view.tables().addresses.into_keys();
+        let tables = view.tables();
+        let prefixes = tables.addresses.keys();
         let attributed = prefixes.filter_map(|prefix| Some((prefix, view.attributed(&prefix)?)));
         attributed
             .map(|(prefix, (reach, source))| AddressView {
@@ -116,6 +117,10 @@ impl World {
         for refusal in nodes.chain(addresses).chain(malformed) {
             *rejected.entry(refusal.label().to_owned()).or_default() += 1;
         }
+        for (_, count) in self.ipcache.excess() {
+            let label = Refusal::TableFull.label().to_owned();
+            *rejected.entry(label).or_default() += count as u64;
+        }
         rejected
     }
 
@@ -127,6 +132,10 @@ impl World {
         let addresses = self.ipcache.refused().map(|(prefix, source, refusal)| {
             format!("address {prefix} of {source} is refused: {refusal}")
         });
+        let excess = self.ipcache.excess().map(|(source, count)| {
+            let refusal = Refusal::TableFull;
+            format!("{count} addresses of {source} are refused: {refusal}")
+        });
         let malformed = self.sources.malformed().map(|(source, set, record)| {
             let what = match set {
                 Set::Nodes => "node",
@@ -136,6 +145,7 @@ impl World {
         });
         nodes
             .chain(addresses)
+            .chain(excess)
             .chain(malformed)
             .take(REFUSALS_NAMED_MAX)
             .collect()

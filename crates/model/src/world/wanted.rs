@@ -11,7 +11,7 @@ use crate::{
     id::{EndpointId, Identity, NodeSlot},
     ipcache::{Claim, Ipcache},
     ledger::Wanted,
-    node::{Believed, Nodes},
+    node::{Nodes, Seat},
     refusal::Refusal,
     tables::Tables,
 };
@@ -108,7 +108,7 @@ impl View<'_> {
             return Some(found);
         }
         for claim in self.ipcache.claims(prefix) {
-            if let Ok(Some(reach)) = judge(self.config, self.nodes, prefix, claim) {
+            if let Ok(Some(reach)) = judge(self.config, self.nodes, prefix, &claim) {
                 return Some((reach, Origin::Claim(claim.source)));
             }
         }
@@ -160,13 +160,12 @@ impl View<'_> {
     }
 }
 
-fn remote(believed: &Believed) -> Option<(Reach, Origin)> {
-    let (slot, _) = believed.path.as_ref()?;
+fn remote(seat: Seat) -> Option<(Reach, Origin)> {
     let reach = Reach {
         identity: Identity::REMOTE_NODE,
-        place: Place::Remote(*slot),
+        place: Place::Remote(seat.slot?),
     };
-    Some((reach, Origin::Node(believed.source)))
+    Some((reach, Origin::Node(seat.source)))
 }
 
 impl Wanted for View<'_> {
@@ -231,18 +230,16 @@ pub(super) fn judge(
     if identity.0 >= 1 << 24 || reserved.contains(&identity) {
         return Err(Refusal::IdentityInvalid);
     }
-    let Some(believed) = nodes.at(claim.address.host) else {
+    let Some(seat) = nodes.at(claim.address.host) else {
         return Ok(Some(NOWHERE));
     };
-    if !identity.is_reserved()
-        && identity.cluster(config.identity_shift()) != believed.node.cluster_id
-    {
+    if !identity.is_reserved() && identity.cluster(config.identity_shift()) != seat.cluster {
         return Err(Refusal::IdentityOfOtherCluster);
     }
-    Ok(Some(match &believed.path {
-        Some((slot, _)) => Reach {
+    Ok(Some(match seat.slot {
+        Some(slot) => Reach {
             identity,
-            place: Place::Remote(*slot),
+            place: Place::Remote(slot),
         },
         None => NOWHERE,
     }))

@@ -235,7 +235,7 @@ fn a_restart_at_any_time_keeps_slots_and_endpoints() {
         for source in SOURCES {
             for (key, believed) in world.nodes.believed() {
                 if believed.source == source {
-                    let event = Event::Upsert(key.clone(), believed.node.clone());
+                    let event = Event::Upsert(key.clone(), Node::clone(&believed.node));
                     step(&mut again, &mut datapath, Fact::Node(source, event), now);
                 }
             }
