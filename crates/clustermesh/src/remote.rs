@@ -77,7 +77,10 @@ impl Remote {
     }
 
     fn take(&mut self, told: reader::Told) -> Vec<Told> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(match &told {
+            reader::Told::Records(_, events) => events.len(),
+            reader::Told::Peer { .. } | reader::Told::Gone(_) => 0,
+        });
         match told {
             reader::Told::Peer { peer, .. } => self.peer = Some(peer),
             reader::Told::Gone(peer) => {

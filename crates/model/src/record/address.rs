@@ -3,7 +3,7 @@
 use super::{
     AddressName, RecordError,
     cidr::{format_mask, parse_mask},
-    json::{decode, encode, ip, or_default, parse_ip},
+    json::{decode, encode, ip, or_default},
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize, Serializer};
@@ -67,8 +67,8 @@ impl AddressName {
 
 #[derive(Deserialize)]
 struct Wire {
-    #[serde(rename = "IP", default, deserialize_with = "or_default")]
-    ip: String,
+    #[serde(rename = "IP", default, deserialize_with = "ip::deserialize")]
+    ip: Option<IpAddr>,
     #[serde(rename = "Mask", default, deserialize_with = "or_default")]
     mask: String,
     #[serde(rename = "HostIP", default, deserialize_with = "ip::deserialize")]
@@ -93,7 +93,7 @@ impl TryFrom<Wire> for Address {
     type Error = String;
 
     fn try_from(wire: Wire) -> Result<Address, String> {
-        let ip = parse_ip(&wire.ip)?;
+        let ip = wire.ip.ok_or("IP is missing")?;
         let length = match wire.mask.as_str() {
             "" => None,
             mask => Some(parse_mask(ip, mask)?),

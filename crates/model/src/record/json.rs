@@ -3,9 +3,9 @@
 use super::error::RecordError;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{DeserializeOwned, Error as _},
+    de::{DeserializeOwned, Error, Visitor},
 };
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 pub(super) fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, RecordError> {
     serde_json::from_slice(value).map_err(RecordError::malformed)
@@ -52,11 +52,34 @@ pub(super) mod ip {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<IpAddr>, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
-        if text.is_empty() {
-            return Ok(None);
+        Ok(Option::<Text>::deserialize(deserializer)?.and_then(|Text(ip)| ip))
+    }
+
+    /// Read in place: there are more addresses than anything else.
+    struct Text(Option<IpAddr>);
+
+    impl<'de> Deserialize<'de> for Text {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
+            deserializer.deserialize_str(TextVisitor)
         }
-        parse_ip(&text).map(Some).map_err(D::Error::custom)
+    }
+
+    struct TextVisitor;
+
+    impl Visitor<'_> for TextVisitor {
+        type Value = Text;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an address")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
+            if text.is_empty() {
+                return Ok(Text(None));
+            }
+            let ip = parse_ip(text).map_err(E::custom)?;
+            Ok(Text(Some(ip)))
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Reading the records of one cluster, believing of them only what that cluster may say.
 
 use super::{
-    Address, EndpointSlice, Labels, Name, Namespaced, Node, RecordError, RecordKey, Service,
-    ServiceExport, error::shorten,
+    Address, AddressName, EndpointSlice, Labels, Name, Namespaced, Node, RecordError, RecordKey,
+    Service, ServiceExport, error::shorten,
 };
 use crate::id::{ClusterId, Identity};
 use std::ops::RangeInclusive;
@@ -48,7 +48,7 @@ impl Peer {
         match key.name() {
             Name::Node(name) => self.node(name, value),
             Name::Identity(identity) => self.identity(*identity, value),
-            Name::Address(_) => self.address(key.name(), value),
+            Name::Address(name) => self.address(*name, value),
             Name::Service(name) => self.service(name, value),
             Name::EndpointSlice(name) => self.endpoint_slice(name, value),
             Name::ServiceExport(name) => self.service_export(name, value),
@@ -77,9 +77,14 @@ impl Peer {
         Ok(Record::Identity(identity, labels))
     }
 
-    fn address(&self, name: &Name, value: &[u8]) -> Result<Record, RecordError> {
+    fn address(&self, name: AddressName, value: &[u8]) -> Result<Record, RecordError> {
         let address = Address::decode(value)?;
-        agree(&name.to_string(), &address.name.to_string(), "IP")?;
+        if name != address.name {
+            return Err(RecordError::KeyDisagrees {
+                key: name.to_string(),
+                value: address.name.to_string(),
+            });
+        }
         let identity = Identity(address.identity);
         if !identity.is_reserved() {
             self.check_identity(identity)?;

@@ -1,6 +1,7 @@
 //! Reading keys. A key is read only if it is written just as we would, so that no two keys tell of the same.
 
 use super::*;
+use std::fmt::Write as _;
 
 impl FromStr for Key {
     type Err = KeyError;
@@ -153,10 +154,25 @@ impl FromStr for AddressName {
         let length: Option<u8> = length.map_err(|_| ParseAddressNameError)?;
         let bits = if ip.is_ipv4() { 32 } else { 128 };
         let name = AddressName { ip, length };
-        let usual = ip.to_canonical() == ip && name.to_string() == text;
+        let usual = ip.to_canonical() == ip && reads(text, &name);
         if length.is_some_and(|length| length > bits) || !usual {
             return Err(ParseAddressNameError);
         }
         Ok(name)
     }
+}
+
+/// Whether something is written just so; found out without writing it.
+fn reads(text: &str, name: &AddressName) -> bool {
+    struct Rest<'a>(&'a str);
+
+    impl fmt::Write for Rest<'_> {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            self.0 = self.0.strip_prefix(part).ok_or(fmt::Error)?;
+            Ok(())
+        }
+    }
+
+    let mut rest = Rest(text);
+    write!(rest, "{name}").is_ok() && rest.0.is_empty()
 }
