@@ -296,10 +296,10 @@ impl Ipcache {
         prefix: &IpNet,
         judge: impl Fn(&Claim) -> Option<Refusal>,
     ) {
-        let judged = self
-            .kept(prefix)
-            .map(|kept| (kept.owner, judge(&self.claim(kept))));
-        for (owner, refusal) in judged.collect::<Vec<_>>() {
+        let first = self.strongest.get(prefix).copied();
+        let others = self.others.get(prefix).cloned().unwrap_or_default();
+        for kept in first.into_iter().chain(others) {
+            let (owner, refusal) = (kept.owner, judge(&self.claim(&kept)));
             match refusal {
                 Some(refusal) => self.refused.insert((*prefix, owner), refusal),
                 None => self.refused.remove(&(*prefix, owner)),

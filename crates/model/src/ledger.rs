@@ -17,6 +17,7 @@ use ipnet::IpNet;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
+    mem,
     net::IpAddr,
     time::Duration,
 };
@@ -98,7 +99,7 @@ impl Ledger {
     pub(crate) fn recover(&mut self, tables: Tables) {
         self.take_over(tables);
         let owned = |key| (key, self.owner(key));
-        self.recovered = self.keys_held().map(owned).collect();
+        self.recovered = rows(&self.held).map(owned).collect();
         self.spared = self.recovered.values().copied().collect();
     }
 
@@ -117,37 +118,18 @@ impl Ledger {
 
     /// Believes what was read from the kernel rather than what was told to it.
     pub(crate) fn take_over(&mut self, tables: Tables) {
-        self.touched.extend(self.keys_held().collect::<Vec<_>>());
-        self.held = tables;
-        self.touched.extend(self.keys_held().collect::<Vec<_>>());
+        let told = mem::replace(&mut self.held, tables);
+        let all = rows(&told).chain(rows(&self.held));
+        self.touched
+            .extend(all.filter(|key| !same_row(*key, &told, &self.held)));
+        // What they wait for may have come about.
+        self.touched.extend(self.waits.keys());
         self.slot_uses.clear();
-        let slots: Vec<NodeSlot> = self.held.addresses.values().filter_map(slot_of).collect();
-        slots.into_iter().for_each(|slot| self.use_slot(slot));
-        self.slot_by_address = self
-            .held
-            .nodes
-            .iter()
-            .map(|(slot, path)| (path.address, *slot))
-            .collect();
-    }
-
-    fn keys_held(&self) -> impl Iterator<Item = Key> {
-        let Tables {
-            nodes,
-            addresses,
-            endpoints,
-            policies,
-            routes,
-        } = &self.held;
-        let endpoints = endpoints
-            .keys()
-            .chain(policies.keys())
-            .flat_map(|id| [Key::Endpoint(*id), Key::Policy(*id)]);
-        let addresses = addresses.keys().map(Key::Address);
-        endpoints
-            .chain(addresses)
-            .chain(nodes.keys().map(|slot| Key::Node(*slot)))
-            .chain(routes.iter().map(|prefix| Key::Route(*prefix)))
+        for slot in self.held.addresses.values().filter_map(slot_of) {
+            *self.slot_uses.entry(slot).or_default() += 1;
+        }
+        let nodes = self.held.nodes.iter();
+        self.slot_by_address = nodes.map(|(slot, path)| (path.address, *slot)).collect();
     }
 
     pub(crate) fn spared(&self) -> &BTreeSet<Owner> {
@@ -473,6 +455,34 @@ impl Ledger {
             self.slot_uses.remove(&slot);
             self.release(Gate::SlotUnused(slot));
         }
+    }
+}
+
+fn rows(tables: &Tables) -> impl Iterator<Item = Key> {
+    let Tables {
+        nodes,
+        addresses,
+        endpoints,
+        policies,
+        routes,
+    } = tables;
+    let endpoints = endpoints
+        .keys()
+        .chain(policies.keys())
+        .flat_map(|id| [Key::Endpoint(*id), Key::Policy(*id)]);
+    endpoints
+        .chain(addresses.keys().map(Key::Address))
+        .chain(nodes.keys().map(|slot| Key::Node(*slot)))
+        .chain(routes.iter().map(|prefix| Key::Route(*prefix)))
+}
+
+fn same_row(key: Key, one: &Tables, other: &Tables) -> bool {
+    match key {
+        Key::Policy(id) => one.policies.get(&id) == other.policies.get(&id),
+        Key::Endpoint(id) => one.endpoints.get(&id) == other.endpoints.get(&id),
+        Key::Node(slot) => one.nodes.get(&slot) == other.nodes.get(&slot),
+        Key::Address(prefix) => one.addresses.get(&prefix) == other.addresses.get(&prefix),
+        Key::Route(prefix) => one.routes.contains(&prefix) == other.routes.contains(&prefix),
     }
 }
 

@@ -25,6 +25,7 @@ use tombolo_model::{
     id::{ClusterId, EndpointId},
     net::RoutingMode,
     record::Resource,
+    world::Recovery,
 };
 
 use mesh::Mesh;
@@ -124,7 +125,13 @@ fn main() -> Result<()> {
     let start = busy();
     agent.world.status();
     println!("a status takes {:?}", busy() - start);
-    Ok(())
+    agent.audit();
+    let mut agent = agent.again(&arguments)?;
+    agent.round(
+        "the agent has started anew, and all is listed",
+        &mesh,
+        |_| true,
+    )
 }
 
 impl Agent {
@@ -167,6 +174,36 @@ impl Agent {
             records: 0,
             facts: 0,
         })
+    }
+
+    /// Compares with a kernel that holds what it was told.
+    fn audit(&mut self) {
+        let tables = self.world.held().clone();
+        let (before, changes, start) = (live(), self.kernel.changes, busy());
+        MEMORY.reset_peak_usage();
+        self.world.audit(tables);
+        drain(&mut self.world, &mut self.kernel, Duration::ZERO);
+        println!(
+            "an audit takes {:?}, {} changes, at its height {:.1} MB more than before and after",
+            busy() - start,
+            self.kernel.changes - changes,
+            (MEMORY.peak_usage() as u64 - before) as f64 / 1e6
+        );
+    }
+
+    /// What starts where this agent has left the kernel.
+    fn again(self, arguments: &Arguments) -> Result<Agent> {
+        let tables = self.world.held().clone();
+        drop(self);
+        let mut agent = Agent::new(arguments)?;
+        let recovery = Recovery {
+            tables,
+            records: Vec::new(),
+        };
+        agent.world.recover(recovery);
+        drain(&mut agent.world, &mut agent.kernel, Duration::ZERO);
+        agent.kernel.changes = 0;
+        Ok(agent)
     }
 
     /// Connects every remote anew and lets it list what its peer has.

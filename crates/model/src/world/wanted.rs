@@ -53,7 +53,7 @@ impl fmt::Display for Origin {
 }
 
 /// Nobody is known to have the address. An unknown sender's packets are matched by rules for anyone alone.
-const NOWHERE: Reach = Reach {
+pub(super) const NOWHERE: Reach = Reach {
     identity: Identity::UNKNOWN,
     place: Place::Nowhere,
 };

@@ -265,3 +265,39 @@ fn a_restart_at_any_time_keeps_slots_and_endpoints() {
         assert_eq!(datapath.kernel.tables, again.desired(), "seed {seed}");
     }
 }
+
+/// Somebody takes addresses and routes out of the kernel, or changes them, while it refuses some changes.
+#[test]
+fn audits_at_any_time_lead_to_what_is_desired() {
+    for seed in 0..40 {
+        let (mut world, mut datapath, mut now) = run(seed, 4);
+        let mut random = Random::new(seed ^ 0xdef);
+        for _ in 0..40 {
+            for _ in 0..random.below(10) {
+                let fact = any_fact(&mut random);
+                step(&mut world, &mut datapath, fact, now);
+            }
+            let tables = &mut datapath.kernel.tables;
+            let prefixes: Vec<IpNet> = tables.addresses.keys().collect();
+            for _ in 0..random.below(4) {
+                let prefix = random.pick(&prefixes);
+                match random.below(3) {
+                    0 => drop(tables.addresses.remove(prefix)),
+                    1 => drop(tables.addresses.insert(*prefix, wanted::NOWHERE)),
+                    _ => drop(tables.routes.insert(prefix.trunc())),
+                }
+            }
+            world.audit(tables.clone());
+            drain(&mut world, &mut datapath, now);
+            assert_eq!(world.held(), &datapath.kernel.tables, "seed {seed}");
+        }
+        datapath.refuse = 0;
+        for _ in 0..4 {
+            now += Duration::from_secs(120);
+            wake(&mut world, &mut datapath, now);
+        }
+        assert_eq!(world.desired(), datapath.kernel.tables, "seed {seed}");
+        let left = (world.poll_timeout(), world.status().pending);
+        assert_eq!(left, (None, 0), "seed {seed}");
+    }
+}
