@@ -147,8 +147,9 @@ impl Role for Listener {
         let mut progress = Progress::default();
         while let Some(batch) = told.recv().await {
             let facts = batch.into_iter().filter_map(|told| match told {
+                // Rejected records are told of in the cluster's status, with what is known of them.
+                Told::Fact(Fact::Malformed { .. }) | Told::Record(..) => None,
                 Told::Fact(fact) => Some(fact),
-                Told::Record(..) => None,
             });
             let facts: Vec<Fact> = facts.collect();
             let complete = facts.iter().filter(|fact| progress.note(fact)).count() > 0;

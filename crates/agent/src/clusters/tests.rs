@@ -199,7 +199,7 @@ impl Node {
     fn pods(&self, id: u16) -> usize {
         let addresses = self.kernel.tables.addresses.keys();
         let prefix = format!("10.{id}.1.");
-        let mut pods: Vec<String> = addresses.map(ToString::to_string).collect();
+        let mut pods: Vec<String> = addresses.map(|prefix| prefix.to_string()).collect();
         pods.retain(|pod| {
             pod.starts_with(&prefix) && (pod.ends_with(".5/32") || pod.ends_with(".6/32"))
         });

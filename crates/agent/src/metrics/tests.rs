@@ -1,4 +1,5 @@
 use super::*;
+use tombolo_model::local::PeerStatus;
 
 #[test]
 fn every_line_is_what_prometheus_reads() {
@@ -6,6 +7,13 @@ fn every_line_is_what_prometheus_reads() {
         node: "quo\"te".into(),
         drops: [("policy-denied".to_owned(), 3), ("no-route".to_owned(), 1)].into(),
         endpoints: 2,
+        peers: vec![PeerStatus {
+            cluster: "c2".into(),
+            ready: true,
+            records: [("ip".to_owned(), 7)].into(),
+            certificate_days: Some(-3),
+            ..PeerStatus::default()
+        }],
         ..Status::default()
     };
     let page = render(&status, Counts::default());
@@ -14,6 +22,15 @@ fn every_line_is_what_prometheus_reads() {
         "{page}"
     );
     assert!(page.contains("tombolo_dropped_packets_total{reason=\"policy-denied\"} 3\n"));
+    for line in [
+        "readiness_status{target_cluster=\"c2\"} 1\n",
+        "endpoints{target_cluster=\"c2\"} 7\n",
+        "certificate_days{target_cluster=\"c2\"} 0\n",
+        "records{target_cluster=\"c2\",kind=\"ip\"} 7\n",
+    ] {
+        let line = format!("tombolo_clustermesh_remote_cluster_{line}");
+        assert!(page.contains(&line), "{page}");
+    }
     assert!(page.contains("# TYPE tombolo_endpoints gauge\ntombolo_endpoints 2\n"));
     for line in page.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();

@@ -105,7 +105,7 @@ pub fn render(page: &mut Page, peers: &[PeerStatus]) {
             "remote_cluster_endpoints",
             "gauge",
             "Addresses that the cluster tells of.",
-            |peer| peer.records.get("addresses").copied(),
+            |peer| peer.records.get("ip").copied(),
         ),
     ];
     let ready = peers.iter().filter(|peer| peer.ready).count();
