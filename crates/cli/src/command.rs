@@ -35,8 +35,8 @@ pub enum Command {
     /// Make and look after the certificates of a cluster's store
     #[command(subcommand)]
     Certificates(certificates::Verb),
-    /// Show whether this node is healthy; the exit code is 0 only if it is
-    Status(Output),
+    /// Show whether this node, or a program of its cluster, is healthy; the exit code is 0 only if it is
+    Status(status::Options),
     /// Print packets as they are dropped, and with --all as connections are opened
     Monitor(monitor::Monitor),
     /// Look at this node's pods
@@ -74,7 +74,7 @@ impl Command {
             Command::Apiserver(options) => tombolo_control::run_apiserver(*options)?,
             Command::Kvstoremesh(options) => tombolo_control::run_kvstoremesh(*options)?,
             Command::Certificates(verb) => verb.run()?,
-            Command::Status(output) => return status::run(socket, output),
+            Command::Status(options) => return status::run(socket, &options),
             Command::Monitor(monitor) => monitor.run(socket)?,
             Command::Endpoint(endpoint) => endpoint.run(socket)?,
             Command::Node(node) => node.run(socket)?,

@@ -1,9 +1,16 @@
 use super::*;
 use crate::command::testing;
 
+mod clusters;
+mod program;
+
+fn judged(agent: local::Status) -> Status<local::Status> {
+    Status::of(problems(&agent), agent)
+}
+
 #[test]
 fn a_healthy_node_is_shown_whole() {
-    let status = Status::of(testing::status());
+    let status = judged(testing::status());
     assert!(status.healthy);
     assert_eq!(
         render(&status, Colour::Off),
@@ -32,7 +39,7 @@ fn every_problem_is_a_line() {
         warnings: vec!["eth0 is down".into()],
         ..testing::status()
     };
-    let status = Status::of(agent);
+    let status = judged(agent);
     assert!(!status.healthy);
     let text = render(&status, Colour::Off);
     assert!(text.starts_with("n1 of cluster cluster1 (id 1): not healthy\n"));
@@ -46,7 +53,7 @@ fn every_problem_is_a_line() {
 
 #[test]
 fn json_says_healthy_beside_what_the_agent_said() {
-    let json = serde_json::to_value(Status::of(testing::status())).unwrap();
+    let json = serde_json::to_value(judged(testing::status())).unwrap();
     assert_eq!(json["healthy"], true);
     assert_eq!(json["node"], "n1");
     assert_eq!(json["flows"]["size"], 131_072);
