@@ -10,6 +10,7 @@
 
 mod session;
 mod status;
+mod trouble;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -17,20 +18,20 @@ use std::{
 };
 
 use bytes::Bytes;
-use tombolo_kvstore::Error;
 use tombolo_model::{
     event::Event,
     id::ClusterId,
-    record::{ClusterConfig, Peer, PeerRefused, RecordError, Resource, Tree},
+    record::{ClusterConfig, Peer, Resource, Tree},
 };
 
 use crate::{Answer, Ask, Ids, Random, Request, Scope, Ticket, backoff::Backoff, follow::Outbox};
 use session::Session;
 pub use status::{Kind, Phase, Status};
+pub use trouble::Trouble;
 
 /// A peer whose heartbeat was not seen for so long is taken for dead.
 pub const HEARTBEAT_MAX: Duration = Duration::from_secs(120);
-/// How long to wait for a peer's config before it is said to be missing.
+/// How long to wait for a peer's config before connecting anew.
 pub const CONFIG_MAX: Duration = Duration::from_secs(180);
 const CONNECT_MAX: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(500);
@@ -65,54 +66,6 @@ pub enum Told {
     Records(Resource, Vec<Event<Bytes, Bytes>>),
     /// All that was told of this peer is void.
     Gone(Peer),
-}
-
-/// Why a peer is not read.
-#[derive(Debug, thiserror::Error)]
-pub enum Trouble {
-    #[error(transparent)]
-    Store(#[from] Error),
-    #[error("no connection within {} s: is the address in its file right, and may it be reached from here?", CONNECT_MAX.as_secs())]
-    Connect,
-    #[error("no answer within {} s, connecting anew", crate::follow::ANSWER_MAX.as_secs())]
-    Silent,
-    #[error("no heartbeat for {} s: is what exports this cluster alive?", HEARTBEAT_MAX.as_secs())]
-    NoHeartbeat,
-    #[error(
-        "there is no cilium/cluster-config/{cluster} in its store: does the cluster run under the name that its file has here?"
-    )]
-    NoConfig { cluster: String },
-    #[error("its config can't be read: {0}")]
-    Config(#[source] RecordError),
-    #[error("its config has changed, connecting anew")]
-    ConfigChanged,
-    #[error("its config has gone from its store, where it may come back")]
-    ConfigGone,
-    #[error(transparent)]
-    Refused(#[from] PeerRefused),
-    #[error(
-        "its cluster's number {id} is that of `{holder}` too; every cluster of a mesh needs another one"
-    )]
-    DuplicateId { id: ClusterId, holder: String },
-}
-
-impl Trouble {
-    /// What to do about it, where that is not in the sentence already.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Trouble::Store(error) => error.hint(),
-            Trouble::Silent => "see whether its store is overloaded or the way to it cut",
-            Trouble::NoConfig { .. } => {
-                "the file's name must be the cluster's; a copy in the own cluster's store is made by kvstoremesh, whose status tells of its peers"
-            }
-            Trouble::Config(_) => "is what answers there a store of a mesh?",
-            Trouble::Refused(_) | Trouble::DuplicateId { .. } => {
-                "give each cluster of the mesh a name and a number of its own, and all the same size of mesh"
-            }
-            Trouble::ConfigGone => "see whether what exports that cluster runs",
-            Trouble::Connect | Trouble::NoHeartbeat | Trouble::ConfigChanged => "",
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -217,7 +170,7 @@ impl Reader {
             }
             Life::Connecting { until, .. } if *until <= now => self.fail(Trouble::Connect, now),
             Life::Session(session) => {
-                let ended = session.handle_timeout(&self.options.cluster, now, &mut self.outbox);
+                let ended = session.handle_timeout(now, &mut self.outbox);
                 if let Err(trouble) = ended {
                     self.fail(trouble, now);
                 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tombolo_kvstore::Keys;
+use tombolo_kvstore::{Error, Keys};
 use tombolo_model::{
     event::Event,
     record::{ClusterConfig, ExportMode, Key, Resource, Tree},
@@ -22,11 +22,14 @@ use crate::{
 
 #[derive(Debug)]
 pub(super) struct Session {
+    /// The peer's name.
+    cluster: String,
     started: Duration,
     heard: Duration,
     heartbeat: Follow,
     config: Follow,
     config_value: Option<Bytes>,
+    config_listed: bool,
     plan: Option<Plan>,
     canaries: Option<Follow>,
     canaries_listed: bool,
@@ -74,12 +77,15 @@ impl Session {
             cluster: cluster.to_owned(),
         };
         let config = Keys::one(config.to_string());
+        let cluster = cluster.to_owned();
         Session {
+            cluster,
             started: now,
             heard: now,
             heartbeat: Follow::start(heartbeat, now, outbox),
             config: Follow::start(config, now, outbox),
             config_value: None,
+            config_listed: false,
             plan: None,
             canaries: None,
             canaries_listed: false,
@@ -156,7 +162,8 @@ impl Session {
             return Ok(Learnt::Nothing);
         }
         if self.config.awaits(ticket) {
-            let events = self.config.handle(answer, now, random, outbox)?;
+            let events = self.config.handle(answer, now, random, outbox);
+            let events = events.map_err(|error| self.config_trouble(error))?;
             return self.note_config(events);
         }
         if let Some(canaries) = &mut self.canaries
@@ -200,12 +207,11 @@ impl Session {
 
     pub(super) fn handle_timeout(
         &mut self,
-        cluster: &str,
         now: Duration,
         outbox: &mut Outbox,
     ) -> Result<(), Trouble> {
         if self.config_value.is_none() && now >= self.started + CONFIG_MAX {
-            let cluster = cluster.to_owned();
+            let cluster = self.cluster.clone();
             return Err(Trouble::NoConfig { cluster });
         }
         if now >= self.heard + HEARTBEAT_MAX {
@@ -219,8 +225,35 @@ impl Session {
         Ok(())
     }
 
+    /// Who may read other keys may read the config of the very cluster whose store it is.
+    fn config_trouble(&self, error: Error) -> Trouble {
+        match error {
+            Error::Denied => Trouble::ConfigDenied {
+                cluster: self.cluster.clone(),
+            },
+            error => error.into(),
+        }
+    }
+
+    /// What the peer has yet to write before anything can be read.
+    pub(super) fn lacks(&self) -> Option<Trouble> {
+        if self.config_listed && self.config_value.is_none() {
+            let cluster = self.cluster.clone();
+            return Some(Trouble::NoConfig { cluster });
+        }
+        let plan = self.plan.as_ref().filter(|_| self.canaries_listed)?;
+        let missing = plan.resources.iter();
+        let missing = missing.filter(|resource| !self.canaries_seen.contains(resource));
+        let missing: Vec<String> = missing.map(ToString::to_string).collect();
+        let some = !missing.is_empty();
+        some.then(|| Trouble::Incomplete {
+            missing: missing.join(", "),
+        })
+    }
+
     fn note_config(&mut self, events: Events) -> Result<Learnt, Trouble> {
         let mut learnt = Learnt::Nothing;
+        self.config_listed |= events.last() == Some(&Event::Synced);
         let mut there = self.config_value.is_none() || !events.contains(&Event::Restart);
         for event in events {
             match event {

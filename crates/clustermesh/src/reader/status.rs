@@ -12,7 +12,7 @@ pub struct Status {
     /// Of the peer that is believed.
     pub id: Option<ClusterId>,
     pub phase: Phase,
-    /// What ended the last connection, until the next one is ready.
+    /// What the peer has not written yet, or what ended the last connection, until the next one is ready.
     pub trouble: Option<String>,
     /// What to do about the trouble.
     pub hint: &'static str,
@@ -59,12 +59,15 @@ impl Reader {
             Life::Session(_) => Phase::Reading,
         };
         let fresh = self.fresh.filter(|_| !ready);
+        let lacks = session.and_then(Session::lacks);
+        let lacks = lacks.map(|trouble| (trouble.to_string(), trouble.hint()));
+        let (trouble, hint) = lacks.or_else(|| self.trouble.clone()).unzip();
         Status {
             cluster: self.options.cluster.clone(),
             id: self.peer.as_ref().map(|peer| peer.id),
             phase,
-            trouble: self.trouble.as_ref().map(|(text, _)| text.clone()),
-            hint: self.trouble.as_ref().map_or("", |(_, hint)| hint),
+            trouble,
+            hint: hint.unwrap_or_default(),
             failures: self.failures,
             stale_for: fresh.map(|fresh| now.saturating_sub(fresh)),
             silent_for: session.map(|session| now.saturating_sub(session.last_heard())),

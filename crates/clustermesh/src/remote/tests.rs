@@ -357,17 +357,40 @@ async fn a_peer_that_changed_its_number_is_drained_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_without_config_is_told_so_after_three_minutes() {
+async fn what_a_peer_has_not_written_yet_is_told() {
     let memory = memory(1);
     let mut reading = Reading::start(options("c2"), &Place::new(memory.clone()), &shared());
+    let told = |reading: &Reading, expected: &str| {
+        let status = reading.status().reader;
+        let trouble = status.trouble.unwrap_or_default();
+        assert!(trouble.contains(expected), "{trouble}");
+        assert!(
+            expected.is_empty() == status.hint.is_empty(),
+            "{}",
+            status.hint
+        );
+        (status.phase, status.failures)
+    };
     for _ in 0..2 {
         put(&memory, Key::Heartbeat, "now").await;
         reading.all(89 * SECOND).await;
     }
-    assert_eq!(reading.status().reader.trouble, None);
+    let absent = "no cilium/cluster-config/c2";
+    assert_eq!(told(&reading, absent), (Phase::Reading, 0));
+    // It is asked again by a new connection after three minutes.
     reading.all(5 * SECOND).await;
-    let trouble = reading.status().reader.trouble.unwrap_or_default();
-    assert!(trouble.contains("no cilium/cluster-config/c2"), "{trouble}");
+    assert_eq!(told(&reading, absent).1, 1);
+
+    put(&memory, config_key("c2"), config(2).encode()).await;
+    reading.all(SECOND).await;
+    let phase = told(&reading, "that all of its nodes, ip are in its store").0;
+    assert_eq!(phase, Phase::Reading);
+    put(&memory, canary("c2", Resource::Nodes), "now").await;
+    reading.all(SECOND).await;
+    told(&reading, "that all of its ip are in its store");
+    put(&memory, canary("c2", Resource::Addresses), "now").await;
+    reading.all(SECOND).await;
+    assert_eq!(told(&reading, "").0, Phase::Ready);
 }
 
 #[tokio::test(start_paused = true)]
