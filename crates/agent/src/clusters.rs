@@ -14,9 +14,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tombolo_clustermesh::{
     Scope,
+    drive::Wish,
     reader::Options as ReaderOptions,
     remote::{Remote, Told},
 };
@@ -143,7 +147,12 @@ impl Role for Listener {
         true
     }
 
-    async fn hear(&self, cluster: &str, mut told: mpsc::Receiver<Vec<Told>>) {
+    async fn hear(
+        &self,
+        cluster: &str,
+        mut told: mpsc::Receiver<Vec<Told>>,
+        _wish: &watch::Sender<Wish>,
+    ) {
         let mut progress = Progress::default();
         while let Some(batch) = told.recv().await {
             let facts = batch.into_iter().filter_map(|told| match told {

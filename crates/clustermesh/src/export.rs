@@ -39,6 +39,8 @@ impl Export {
             holder: options.holder,
             heartbeat: Some(Key::Heartbeat.to_string().into()),
             epoch: options.epoch,
+            // What watches the cluster knows better than the store, however long we stood by.
+            told_anew: false,
         };
         let mut writer = Writer::new(options, random);
         for resource in resources {
@@ -107,6 +109,10 @@ impl Writing for Export {
 
     fn poll_timeout(&self) -> Option<Duration> {
         self.writer.poll_timeout()
+    }
+
+    fn term(&self) -> u64 {
+        self.writer.term()
     }
 }
 

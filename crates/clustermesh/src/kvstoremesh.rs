@@ -6,6 +6,9 @@
 //! Copying ──► Leaving: its config goes ──► Grace: agents leave it ──► Draining: canaries, then records ──► gone
 //! ```
 //! A peer that was taken out while no copier ran is not looked for: its keys end with their leases.
+//!
+//! Of several copiers one writes. The others keep nothing of what they hear: whoever begins to write adopts what is
+//! there, and reads all peers anew.
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +43,8 @@ pub struct Kvstoremesh {
 #[derive(Debug)]
 struct Copied {
     step: Step,
+    /// The writer's term in which its reader has begun to tell.
+    term: u64,
     /// Where the peer has its records.
     tree: Tree,
     rejects: BTreeMap<Resource, Rejects>,
@@ -71,6 +76,7 @@ impl Kvstoremesh {
             holder: lock.holder,
             heartbeat: Some(Key::Heartbeat.to_string().into()),
             epoch: lock.epoch,
+            told_anew: true,
         };
         Kvstoremesh {
             writer: Writer::new(options, random),
@@ -102,6 +108,7 @@ impl Kvstoremesh {
         self.writer.keep(config_key(peer));
         let copied = Copied {
             step: Step::Copying,
+            term: 0,
             tree: Tree::State,
             rejects: BTreeMap::new(),
         };
@@ -111,12 +118,31 @@ impl Kvstoremesh {
 
     /// Begins to drain a peer that has been taken out of the mesh.
     pub fn remove(&mut self, peer: &str) {
-        if let Some(copied) = self.peers.get_mut(peer)
-            && copied.step == Step::Copying
-        {
-            copied.step = Step::Leaving;
+        let copied = self.peers.get_mut(peer);
+        let Some(copied) = copied.filter(|copied| copied.step == Step::Copying) else {
+            return;
+        };
+        copied.step = Step::Leaving;
+        if self.writer.leads() {
             self.writer.delete(config_key(peer));
+        } else {
+            self.forget_leaving();
         }
+    }
+
+    /// Another copier puts away what is there of peers that were taken out.
+    fn forget_leaving(&mut self) {
+        let Kvstoremesh { writer, peers, .. } = self;
+        peers.retain(|peer, copied| {
+            let stays = copied.step == Step::Copying;
+            if !stays {
+                writer.forget(&config_key(peer));
+                for resource in Resource::ALL {
+                    writer.forget_set(&resource.prefix(Tree::Cache, peer).into());
+                }
+            }
+            stays
+        });
     }
 
     pub fn step(&self, peer: &str) -> Option<Step> {
@@ -152,13 +178,18 @@ impl Kvstoremesh {
         else {
             return;
         };
+        if !self.writer.leads() {
+            return;
+        }
         match told {
             Told::Peer { tree, config, .. } => {
-                copied.tree = tree;
+                (copied.tree, copied.term) = (tree, self.writer.term());
                 if let Ok(config) = mirror_config(&config) {
                     self.writer.put(config_key(peer), config.into());
                 }
             }
+            // Told before we led, and by now perhaps no longer so.
+            Told::Records(..) if copied.term != self.writer.term() => {}
             Told::Records(resource, events) => {
                 let tree = copied.tree;
                 let rejects = copied.rejects.entry(resource).or_default();
@@ -180,6 +211,9 @@ impl Kvstoremesh {
     }
 
     fn advance(&mut self, now: Duration) {
+        if !self.writer.leads() {
+            return self.forget_leaving();
+        }
         let Kvstoremesh {
             writer,
             grace,
@@ -273,6 +307,10 @@ impl Writing for Kvstoremesh {
 
     fn answered(&mut self, answer: Answer, now: Duration) {
         self.writer.answered(answer, now);
+    }
+
+    fn term(&self) -> u64 {
+        self.writer.term()
     }
 
     fn poll_timeout(&self) -> Option<Duration> {

@@ -45,6 +45,9 @@ pub struct Options {
     pub heartbeat: Option<Bytes>,
     /// Seconds since 1970 at the start that `now` counts from.
     pub epoch: u64,
+    /// Whether all sources tell anew what they have when we begin to lead. Until they have, a set that is complete in
+    /// the store counts for more than what we knew before: another writer may have known better.
+    pub told_anew: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +73,8 @@ pub struct Writer {
     random: Random,
     backoff: Backoff,
     phase: Phase,
+    /// How often we have begun to lead.
+    term: u64,
     flight: Option<Flight>,
     now: Duration,
     /// Nothing is asked before.
@@ -116,8 +121,9 @@ type Flown = (Bytes, Option<Bytes>, Option<LeaseId>);
 #[derive(Debug, Default)]
 struct Set {
     generation: u64,
-    /// The source has told all it has.
+    /// The source has told all it has, and in which term.
     complete: bool,
+    complete_in: u64,
     canary: Option<Bytes>,
     /// Entries that wait or fly.
     pending: usize,
@@ -131,6 +137,8 @@ struct Entry {
     /// The prefix of its set; none for configs, canaries and heartbeats.
     set: Option<Bytes>,
     generation: u64,
+    /// When a source spoke of it last.
+    term: u64,
     lease: Option<LeaseId>,
     waits: bool,
     flies: bool,
@@ -156,6 +164,7 @@ impl Writer {
             random,
             backoff: Backoff::new(PAUSE, PAUSE_MAX),
             phase: Phase::Standby,
+            term: 0,
             flight: None,
             now: Duration::ZERO,
             pause: Duration::ZERO,
@@ -214,6 +223,20 @@ impl Writer {
         self.settle(prefix);
     }
 
+    /// Knows nothing of the set any more, and leaves the store as it is. Only for one that stands by.
+    pub fn forget_set(&mut self, prefix: &Bytes) {
+        if let Some(set) = self.sets.remove(prefix) {
+            self.forget_keys(prefix, u64::MAX);
+            self.forget_all(set.canary.as_slice());
+        }
+    }
+
+    /// The same of a key beside the sets.
+    pub fn forget(&mut self, key: &Bytes) {
+        self.kept.remove(key);
+        self.forget_all(std::slice::from_ref(key));
+    }
+
     pub fn has_set(&self, prefix: &Bytes) -> bool {
         self.sets.contains_key(prefix)
     }
@@ -228,7 +251,7 @@ impl Writer {
             }
             Event::Delete(key) => self.want(key, None, Some(prefix)),
             Event::Synced => {
-                set.complete = true;
+                (set.complete, set.complete_in) = (true, self.term);
                 let now = set.generation;
                 self.sweep(prefix, |generation| generation != now);
                 self.settle(prefix);
@@ -253,14 +276,25 @@ impl Writer {
             .is_none_or(|entry| !entry.waits && !entry.flies)
     }
 
-    /// How many keys are still to be written; who tells much waits while this is large.
+    /// How many keys are still to be written; who tells much waits while this is large. One that stands by has nothing
+    /// to write: it would wait, and know less than all when it is to lead.
     pub fn pending(&self) -> usize {
-        self.queue.len()
+        if self.leads() { self.queue.len() } else { 0 }
+    }
+
+    /// Whether it is we who write.
+    pub fn leads(&self) -> bool {
+        matches!(self.phase, Phase::Leading | Phase::Adopting { .. })
+    }
+
+    /// How often we have begun to lead.
+    pub fn term(&self) -> u64 {
+        self.term
     }
 
     pub fn status(&self) -> Status {
         Status {
-            leads: matches!(self.phase, Phase::Leading | Phase::Adopting { .. }),
+            leads: self.leads(),
             keys: self.entries.len(),
             pending: self.queue.len(),
             leases: self.records.len() + self.gates.len(),

@@ -11,10 +11,13 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tombolo_clustermesh::{
     Scope,
-    drive::{self, Signals},
+    drive::{self, Signals, Wish},
     kvstoremesh::{GRACE, Kvstoremesh},
     reader::{self, Reader, Told},
 };
@@ -148,8 +151,13 @@ impl Role for Copies {
         begun
     }
 
-    async fn hear(&self, cluster: &str, told: mpsc::Receiver<Vec<Told>>) {
-        drive::copy(cluster, told, &self.mirror.mesh, &self.mirror.signals).await;
+    async fn hear(
+        &self,
+        cluster: &str,
+        told: mpsc::Receiver<Vec<Told>>,
+        wish: &watch::Sender<Wish>,
+    ) {
+        drive::copy(cluster, told, &self.mirror.mesh, &self.mirror.signals, wish).await;
     }
 
     fn end(&self, cluster: &str) {

@@ -52,11 +52,12 @@ pub trait Role: Send + Sync + 'static {
     /// Before a peer is read. False while what was known of its former life is still being put away: it is asked again.
     fn begin(&self, cluster: &str) -> bool;
 
-    /// Hears what is learnt of a peer, until its reader ends.
+    /// Hears what is learnt of a peer, until its reader ends. It may wish that the peer is read anew.
     fn hear(
         &self,
         cluster: &str,
         told: mpsc::Receiver<Vec<<Self::Reader as Reading>::Told>>,
+        wish: &watch::Sender<Wish>,
     ) -> impl Future<Output = ()> + Send;
 
     /// After the reader of a peer that was taken out of the mesh has ended.
@@ -196,7 +197,7 @@ impl<R: Role> Peers<R> {
                 name.clone(),
                 Arc::clone(&reader.reader),
                 Arc::clone(&reader.connect),
-                wished,
+                (reader.wish.clone(), wished),
             ));
             readers.insert(name.clone(), reader);
         }
@@ -207,11 +208,11 @@ impl<R: Role> Peers<R> {
         name: String,
         reader: Arc<Mutex<R::Reader>>,
         connect: Arc<FileConnect>,
-        wish: watch::Receiver<Wish>,
+        (wish, wished): (watch::Sender<Wish>, watch::Receiver<Wish>),
     ) -> String {
         let (sender, told) = mpsc::channel(TOLD_MAX);
-        let reading = drive::read(&reader, &self.shared, &*connect, wish, sender);
-        tokio::join!(reading, self.role.hear(&name, told));
+        let reading = drive::read(&reader, &self.shared, &*connect, wished, sender);
+        tokio::join!(reading, self.role.hear(&name, told, &wish));
         name
     }
 

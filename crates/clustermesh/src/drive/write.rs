@@ -3,12 +3,12 @@
 use std::{pin::pin, sync::Mutex, time::Duration};
 
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     time::{Instant, sleep_until, timeout},
 };
 use tombolo_kvstore::{Error, Result, Store};
 
-use super::{Connect, lock};
+use super::{Connect, Wish, lock};
 use crate::{
     kvstoremesh::Kvstoremesh,
     reader::Told,
@@ -24,6 +24,8 @@ pub trait Writing: Send {
     fn poll_ask(&mut self, now: Duration) -> Option<Ask>;
     fn answered(&mut self, answer: Answer, now: Duration);
     fn poll_timeout(&self) -> Option<Duration>;
+    /// How often it has begun to be the one that writes.
+    fn term(&self) -> u64;
 }
 
 /// Between those who tell a writer what is wanted and the writing.
@@ -33,16 +35,37 @@ pub struct Signals {
     pub work: Notify,
     /// Something has been written, so there may be room for more.
     pub room: Notify,
+    /// The term of the one that writes, whenever another has begun.
+    pub term: watch::Sender<u64>,
 }
 
-/// Tells the copier what a peer's reader has learnt, no faster than it is written.
+/// Tells the copier what a peer's reader has learnt, no faster than it is written. The reader begins anew whenever the
+/// copier begins to lead.
 pub async fn copy(
     peer: &str,
     mut told: mpsc::Receiver<Vec<Told>>,
     mesh: &Mutex<Kvstoremesh>,
     signals: &Signals,
+    wish: &watch::Sender<Wish>,
 ) {
-    while let Some(batch) = told.recv().await {
+    let mut term = signals.term.subscribe();
+    loop {
+        // Both arms are safe to cancel.
+        let batch = tokio::select! {
+            biased;
+            Ok(()) = term.changed() => {
+                wish.send_if_modified(|wish| {
+                    let stays = *wish != Wish::Remove;
+                    if stays {
+                        *wish = Wish::Anew;
+                    }
+                    stays
+                });
+                continue;
+            }
+            batch = told.recv() => batch,
+        };
+        let Some(batch) = batch else { return };
         {
             let mut mesh = lock(mesh);
             batch.into_iter().for_each(|told| mesh.take(peer, told));
@@ -68,10 +91,14 @@ pub async fn write<W: Writing, C: Connect>(
 ) {
     let mut store = None;
     loop {
-        let (ask, next) = {
+        let (ask, next, term) = {
             let mut writer = lock(writer);
-            (writer.poll_ask(start.elapsed()), writer.poll_timeout())
+            let ask = writer.poll_ask(start.elapsed());
+            (ask, writer.poll_timeout(), writer.term())
         };
+        signals
+            .term
+            .send_if_modified(|known| std::mem::replace(known, term) != term);
         if let Some(ask) = ask {
             let answer = answer(&mut store, connect, ask).await;
             lock(writer).answered(answer, start.elapsed());
@@ -135,5 +162,9 @@ impl Writing for Writer {
 
     fn poll_timeout(&self) -> Option<Duration> {
         Writer::poll_timeout(self)
+    }
+
+    fn term(&self) -> u64 {
+        Writer::term(self)
     }
 }

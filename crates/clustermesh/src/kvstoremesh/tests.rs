@@ -49,8 +49,8 @@ fn copy_scope(
     tasks.spawn(async move {
         drive::read(&Mutex::new(reader), &shared, &place, wishes, out).await;
     });
-    let (mesh, signals) = (mesh.writer.clone(), mesh.signals.clone());
-    tasks.spawn(async move { drive::copy(cluster, told, &mesh, &signals).await });
+    let (mesh, signals, anew) = (mesh.writer.clone(), mesh.signals.clone(), wish.clone());
+    tasks.spawn(async move { drive::copy(cluster, told, &mesh, &signals, &anew).await });
     (wish, tasks)
 }
 
@@ -164,4 +164,103 @@ async fn a_copier_that_starts_anew_keeps_what_an_unreachable_peer_had() {
     let _copy = copy("cluster1", &place, &second, &shared);
     pass(3000, &shared, &[&own]).await;
     assert_eq!(of_peer(&own, "cluster1").await, before);
+}
+
+/// An address of the peer as it stands in our own store.
+async fn copied(own: &Memory, host: u8) -> Option<Vec<u8>> {
+    let key = format!("cilium/cache/ip/v1/c2/10.2.0.{host}");
+    let all = contents(own, Keys::prefix("cilium/cache/ip/v1/c2/")).await;
+    all.get(&key).cloned()
+}
+
+async fn export(peer: &Memory, hosts: &[u8]) {
+    put(peer, config_key("c2"), config(2).encode()).await;
+    for host in hosts {
+        let (key, value) = address(2, *host);
+        put(peer, key, value).await;
+    }
+    for resource in Resource::ALL {
+        put(peer, canary("c2", resource), "").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_over_believes_the_store_rather_than_what_he_heard_before() {
+    let (peer, own, shared) = (memory(1), memory(2), shared());
+    export(&peer, &[1, 2]).await;
+    let places = [Place::new(peer.clone()), Place::new(peer.clone())];
+    let home = Place::new(own.clone());
+    let mut meshes = places.clone().map(|place| {
+        let written = Written::start(mesh(1), &home, &shared);
+        written.with(|mesh| mesh.add("c2"));
+        let copy = copy("c2", &place, &written, &shared);
+        (written, copy)
+    });
+    pass(30, &shared, &[&own]).await;
+    let leads = meshes[0].0.with(|mesh| mesh.status().leads);
+    let (first, second) = if leads { (0, 1) } else { (1, 0) };
+    // One that stands by does not reach the peer, where things change.
+    places[second].set(None);
+    pass(1, &shared, &[&own]).await;
+    let (_, changed) = address(3, 1);
+    put(&peer, address(2, 1).0, &changed).await;
+    put(&peer, address(2, 3).0, address(2, 3).1).await;
+    delete(&peer, address(2, 2).0).await;
+    pass(1, &shared, &[&own]).await;
+    let now = [copied(&own, 1), copied(&own, 2), copied(&own, 3)];
+    let now = futures_util::future::join_all(now).await;
+    assert_eq!(now, [Some(changed), None, Some(address(2, 3).1)]);
+
+    meshes[first].0.tasks.shutdown().await;
+    pass(60, &shared, &[&own]).await;
+    assert!(meshes[second].0.with(|mesh| mesh.status().leads));
+    let after = [copied(&own, 1), copied(&own, 2), copied(&own, 3)];
+    assert_eq!(futures_util::future::join_all(after).await, now);
+    // Once it reaches the peer it goes by what is there.
+    delete(&peer, address(2, 1).0).await;
+    places[second].set(Some(peer));
+    pass(60, &shared, &[&own]).await;
+    assert_eq!(copied(&own, 1).await, None);
+    assert_eq!(copied(&own, 3).await, now[2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_came_back_is_not_drained_by_who_takes_over() {
+    let (peer, own, shared) = (memory(1), memory(2), shared());
+    export(&peer, &[1]).await;
+    let (place, home) = (Place::new(peer), Place::new(own.clone()));
+    let mut first = Written::start(mesh(1), &home, &shared);
+    first.with(|mesh| mesh.add("c2"));
+    let _first = copy("c2", &place, &first, &shared);
+    pass(5, &shared, &[&own]).await;
+    let second = Written::start(mesh(2), &home, &shared);
+    second.with(|mesh| {
+        mesh.add("c2");
+        mesh.remove("c2");
+        assert!(mesh.add("c2"), "nothing of it is to be put away here");
+    });
+    let _second = copy("c2", &place, &second, &shared);
+    pass(5, &shared, &[&own]).await;
+    let before = of_peer(&own, "c2").await;
+    first.tasks.shutdown().await;
+    pass(400, &shared, &[&own]).await;
+    assert!(second.with(|mesh| mesh.status().leads));
+    assert_eq!(of_peer(&own, "c2").await, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_was_wiped_is_filled_although_the_peer_is_out_of_reach() {
+    let (peer, own, shared) = (memory(1), memory(2), shared());
+    export(&peer, &[1, 2]).await;
+    let (place, home) = (Place::new(peer), Place::new(own.clone()));
+    let written = Written::start(mesh(1), &home, &shared);
+    written.with(|mesh| mesh.add("c2"));
+    let _copy = copy("c2", &place, &written, &shared);
+    pass(5, &shared, &[&own]).await;
+    let before = of_peer(&own, "c2").await;
+    place.set(None);
+    let wiped = memory(3);
+    home.set(Some(wiped.clone()));
+    pass(60, &shared, &[&wiped]).await;
+    assert_eq!(of_peer(&wiped, "c2").await, before);
 }

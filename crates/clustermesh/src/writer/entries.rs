@@ -12,6 +12,10 @@ impl Writer {
     }
 
     pub(super) fn want(&mut self, key: Bytes, value: Option<Bytes>, set: Option<&Bytes>) {
+        if value.is_none() && !self.leads() {
+            // Whatever stands there is looked at when we begin to lead.
+            return self.forget_all(&[key]);
+        }
         let generation = set
             .and_then(|set| self.sets.get(set))
             .map_or(0, |set| set.generation);
@@ -19,11 +23,12 @@ impl Writer {
             wanted: None,
             set: set.cloned(),
             generation,
+            term: self.term,
             lease: None,
             waits: false,
             flies: false,
         });
-        entry.generation = generation;
+        (entry.generation, entry.term) = (generation, self.term);
         let stands = entry.lease.is_some() || entry.waits || entry.flies;
         if entry.wanted == value && stands {
             return;
@@ -52,8 +57,38 @@ impl Writer {
         let of_set = of_set.take_while(|(key, _)| key.starts_with(prefix));
         let gone = of_set.filter(|(_, entry)| gone(entry.generation) && entry.wanted.is_some());
         let gone: Vec<_> = gone.map(|(key, _)| key.clone()).collect();
+        if !self.leads() {
+            return self.forget_all(&gone);
+        }
         for key in gone {
             self.want(key, None, Some(prefix));
+        }
+    }
+
+    /// Forgets what was last spoken of before a term, as if it had never been told.
+    pub(super) fn forget_keys(&mut self, prefix: &Bytes, before: u64) {
+        let of_set = self.entries.range(prefix.clone()..);
+        let of_set = of_set.take_while(|(key, _)| key.starts_with(prefix));
+        let old = of_set.filter(|(_, entry)| entry.term < before);
+        let old: Vec<_> = old.map(|(key, _)| key.clone()).collect();
+        self.forget_all(&old);
+    }
+
+    /// Nothing of them may be under way.
+    pub(super) fn forget_all(&mut self, keys: &[Bytes]) {
+        let mut waiting = false;
+        for key in keys {
+            let Some(entry) = self.entries.remove(key) else {
+                continue;
+            };
+            assert!(!entry.flies, "{key:?} is being written");
+            waiting |= entry.waits;
+            if let Some(set) = entry.set.as_ref().and_then(|set| self.sets.get_mut(set)) {
+                set.pending -= usize::from(entry.waits);
+            }
+        }
+        if waiting {
+            self.queue.retain(|key| self.entries.contains_key(key));
         }
     }
 

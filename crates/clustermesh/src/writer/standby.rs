@@ -7,7 +7,7 @@ use tombolo_kvstore::{
     Compare, Error, Keys, Operand, Operation, Page, PageEnd, Put, Relation, Revision, Transaction,
 };
 
-use super::{Answer, Ask, Flight, Flown, LOCK_LEASE, Phase, Writer};
+use super::{Answer, Ask, Flight, Flown, LOCK_LEASE, Phase, Set, Writer};
 
 /// How often one that stands by looks whether the lock is free.
 const LOOK: Duration = Duration::from_secs(2);
@@ -56,10 +56,14 @@ impl Writer {
         let kept = self.kept.iter().cloned().map(Keys::One);
         let left = ranges.chain(kept).collect();
         self.phase = Phase::Adopting { left, from: None };
+        self.term += 1;
         self.heartbeat_at = now;
     }
 
     pub(super) fn handle_page(&mut self, keys: &Keys, page: Page, next: Option<PageEnd>) {
+        if !page.records.is_empty() {
+            self.trust_store(keys);
+        }
         for record in page.records {
             self.adopt(keys, record.key, record.value);
         }
@@ -95,10 +99,30 @@ impl Writer {
         Some((Ask::Page { keys, from }, flight))
     }
 
+    /// The canary is there, so another writer had all of its set: what we knew before we led is no better.
+    fn trust_store(&mut self, keys: &Keys) {
+        let of_canary = |set: &Set| match (&set.canary, keys) {
+            (Some(canary), Keys::One(key)) => canary == key,
+            _ => false,
+        };
+        let mut sets = self.sets.iter_mut().filter(|_| self.options.told_anew);
+        let Some((prefix, set)) = sets.find(|(_, set)| of_canary(set)) else {
+            return;
+        };
+        if set.complete_in < self.term {
+            set.complete = false;
+            let (prefix, term) = (prefix.clone(), self.term);
+            self.forget_keys(&prefix, term);
+        }
+    }
+
     /// A key that is there and of which no source has spoken yet is wanted until its source has told all.
     fn adopt(&mut self, keys: &Keys, key: Bytes, value: Bytes) {
-        if self.entries.contains_key(&key) {
-            return;
+        if let Some(entry) = self.entries.get(&key) {
+            let known = !self.options.told_anew || entry.set.is_some() || entry.term == self.term;
+            if known {
+                return;
+            }
         }
         let Some(prefix) = keys.as_prefix() else {
             return self.want(key, Some(value), None);
@@ -106,7 +130,8 @@ impl Writer {
         let Some(set) = self.sets.get(prefix) else {
             return;
         };
-        if set.complete || set.removed {
+        let complete = set.complete && (!self.options.told_anew || set.complete_in == self.term);
+        if complete || set.removed {
             self.want(key.clone(), Some(value), Some(prefix));
             self.want(key, None, Some(prefix));
             return;
@@ -144,11 +169,7 @@ impl Writer {
 
     /// A canary that has gone is written again when its set is complete again, not before.
     pub(super) fn forget_gate(&mut self, key: &Bytes) {
-        if let Some(entry) = self.entries.remove(key)
-            && entry.waits
-        {
-            self.queue.retain(|waiting| waiting != key);
-        }
+        self.forget_all(std::slice::from_ref(key));
     }
 
     pub(super) fn fail(&mut self, flight: Flight, error: &Error, now: Duration) {
