@@ -14,13 +14,16 @@ mod leading;
 mod lease;
 mod standby;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
 use bytes::Bytes;
-use tombolo_kvstore::{Error, Keys, Lease, LeaseId, Page, PageEnd, Transaction};
+use tombolo_kvstore::{Error, Keys, Lease, LeaseId, Page, PageEnd, Revision, Transaction};
 use tombolo_model::event::Event;
 
 use crate::{Random, backoff::Backoff};
@@ -61,7 +64,11 @@ pub enum Ask {
 #[derive(Debug)]
 pub enum Answer {
     Page(Page, Option<PageEnd>),
-    Transacted { held: bool },
+    /// The store's revision with it.
+    Transacted {
+        held: bool,
+        revision: Revision,
+    },
     Granted(Lease),
     Renewed,
     Failed(Error),
@@ -86,12 +93,21 @@ pub struct Writer {
     queue: VecDeque<Bytes>,
     records: Leases,
     gates: Leases,
-    lock: Option<(LeaseId, Duration)>,
+    lock: Option<Lock>,
     heartbeat_at: Duration,
     /// So many batches have one key only, to find which of many the store does not take.
     singly: usize,
     refused: BTreeMap<Bytes, String>,
     trouble: Option<String>,
+}
+
+#[derive(Debug)]
+struct Lock {
+    lease: LeaseId,
+    renew_at: Duration,
+    /// When the lock was written last. Whatever we write holds to it: requests whose answers are lost may still be on
+    /// their way, and must not be executed once we have gone on. Absent while it is to be written anew.
+    fence: Option<Revision>,
 }
 
 #[derive(Debug)]
@@ -109,6 +125,7 @@ enum Phase {
 enum Flight {
     Look,
     Lock,
+    Fence,
     Page(Keys),
     Grant(Duration),
     Renew(LeaseId),

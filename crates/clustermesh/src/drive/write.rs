@@ -140,9 +140,11 @@ async fn ask_store<C: Connect>(
             let (page, next) = store.page(keys, from).await?;
             Answer::Page(page, next)
         }
-        Ask::Transact(transaction) => Answer::Transacted {
-            held: store.transact(transaction).await?.succeeded,
-        },
+        Ask::Transact(transaction) => {
+            let answer = store.transact(transaction).await?;
+            let (held, revision) = (answer.succeeded, answer.revision);
+            Answer::Transacted { held, revision }
+        }
         Ask::Grant(ttl) => Answer::Granted(store.grant(ttl).await?),
         Ask::Renew(lease) => {
             store.renew(lease).await?;

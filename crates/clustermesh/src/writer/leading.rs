@@ -50,13 +50,13 @@ impl Writer {
         let leases = self.records.next().into_iter().chain(self.gates.next());
         let leases = leases.map(|(at, _)| at);
         let heartbeat = self.options.heartbeat.as_ref().map(|_| self.heartbeat_at);
-        let lock = self.lock.map(|(_, at)| at);
+        let lock = self.lock.as_ref().map(|lock| lock.renew_at);
         let next = leases.chain(heartbeat).chain(lock).min();
         next.map(|next| next.max(self.pause))
     }
 
     fn ask_renewal(&mut self, now: Duration) -> Option<(Ask, Flight)> {
-        let lock = self.lock.map(|(lease, at)| (at, lease));
+        let lock = self.lock.as_ref().map(|lock| (lock.renew_at, lock.lease));
         let next = [lock, self.gates.next(), self.records.next()];
         let due = next.into_iter().flatten().find(|(at, _)| *at <= now);
         due.map(|(_, lease)| (Ask::Renew(lease), Flight::Renew(lease)))
@@ -82,22 +82,39 @@ impl Writer {
         if of_set && self.records.room().is_none() {
             return Some((Ask::Grant(LEASE), Flight::Grant(LEASE)));
         }
-        let batch = self.take_batch();
-        let (lock, _) = self
-            .lock
-            .unwrap_or_else(|| panic!("{:?} without a lock", self.phase));
-        // Who has lost the lock without knowing writes nothing.
-        let ours = Compare {
-            keys: Keys::One(self.options.lock.clone()),
-            relation: Relation::Equal,
-            to: Operand::Lease(Some(lock)),
+        let Some(fence) = self.lock.as_ref().and_then(|lock| lock.fence) else {
+            return Some(self.ask_fence());
         };
+        let batch = self.take_batch();
+        // Who has lost the lock without knowing writes nothing.
+        let ours = self.compare_lock(Operand::Modified(fence));
         let transaction = Transaction {
             compares: vec![ours],
             then: batch.iter().map(operation).collect(),
             otherwise: Vec::new(),
         };
         Some((Ask::Transact(transaction), Flight::Write(batch)))
+    }
+
+    /// Writes the lock anew, if it is still ours.
+    fn ask_fence(&self) -> (Ask, Flight) {
+        let lock = self.lock.as_ref();
+        let lock = lock.unwrap_or_else(|| panic!("{:?} without a lock", self.phase));
+        let put = Put::new(&self.options.lock, &self.options.holder).leased(lock.lease);
+        let transaction = Transaction {
+            compares: vec![self.compare_lock(Operand::Lease(Some(lock.lease)))],
+            then: vec![Operation::Put(put)],
+            otherwise: Vec::new(),
+        };
+        (Ask::Transact(transaction), Flight::Fence)
+    }
+
+    pub(super) fn compare_lock(&self, to: Operand) -> Compare {
+        Compare {
+            keys: Keys::One(self.options.lock.clone()),
+            relation: Relation::Equal,
+            to,
+        }
     }
 
     fn take_batch(&mut self) -> Vec<Flown> {
@@ -201,7 +218,7 @@ impl Writer {
 
     /// The store has let a lease expire, and its keys with it.
     pub(super) fn lose(&mut self, lease: LeaseId) {
-        if self.lock.is_some_and(|(lock, _)| lock == lease) {
+        if self.lock.as_ref().is_some_and(|lock| lock.lease == lease) {
             return self.stand_by();
         }
         self.records.remove(lease);

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tombolo_kvstore::{
-    Compare, Error, Keys, Operand, Operation, Page, PageEnd, Put, Relation, Revision, Transaction,
-};
+use tombolo_kvstore::{Error, Keys, Operand, Operation, Page, PageEnd, Put, Revision, Transaction};
 
-use super::{Answer, Ask, Flight, Flown, LOCK_LEASE, Phase, Set, Writer};
+use super::{Answer, Ask, Flight, Flown, LOCK_LEASE, Lock, Phase, Set, Writer};
 
 /// How often one that stands by looks whether the lock is free.
 const LOOK: Duration = Duration::from_secs(2);
@@ -19,14 +17,10 @@ impl Writer {
     }
 
     pub(super) fn ask_lock(&mut self) -> (Ask, Flight) {
-        let Some((lease, _)) = self.lock else {
+        let Some(lease) = self.lock.as_ref().map(|lock| lock.lease) else {
             return (Ask::Grant(LOCK_LEASE), Flight::Grant(LOCK_LEASE));
         };
-        let free = Compare {
-            keys: Keys::One(self.options.lock.clone()),
-            relation: Relation::Equal,
-            to: Operand::Created(Revision(0)),
-        };
+        let free = self.compare_lock(Operand::Created(Revision(0)));
         let put = Put::new(&self.options.lock, &self.options.holder).leased(lease);
         let transaction = Transaction {
             compares: vec![free],
@@ -44,7 +38,8 @@ impl Writer {
         }
     }
 
-    pub(super) fn handle_lock(&mut self, held: bool, now: Duration) {
+    pub(super) fn handle_lock(&mut self, held: bool, revision: Revision, now: Duration) {
+        self.set_fence(Some(revision));
         if !held {
             // Another one was faster; the lease ends by itself.
             self.stand_by();
@@ -58,6 +53,12 @@ impl Writer {
         self.phase = Phase::Adopting { left, from: None };
         self.term += 1;
         self.heartbeat_at = now;
+    }
+
+    fn set_fence(&mut self, fence: Option<Revision>) {
+        if let Some(lock) = &mut self.lock {
+            lock.fence = fence;
+        }
     }
 
     pub(super) fn handle_page(&mut self, keys: &Keys, page: Page, next: Option<PageEnd>) {
@@ -194,6 +195,7 @@ impl Writer {
                 return self.refuse(&batch, error);
             }
             _ => {
+                self.set_fence(None);
                 self.doubt(now);
             }
         }
@@ -204,8 +206,8 @@ impl Writer {
     fn doubt(&mut self, now: Duration) {
         self.records.doubt(now);
         self.gates.doubt(now);
-        if let Some((_, renew_at)) = &mut self.lock {
-            *renew_at = now;
+        if let Some(lock) = &mut self.lock {
+            lock.renew_at = now;
         }
     }
 
@@ -237,26 +239,38 @@ impl Writer {
         match (flight, answer) {
             (flight, Answer::Failed(error)) => return self.fail(flight, &error, now),
             (Flight::Look, Answer::Page(page, _)) => self.handle_look(&page, now),
-            (Flight::Lock, Answer::Transacted { held }) => self.handle_lock(held, now),
+            (Flight::Lock, Answer::Transacted { held, revision }) => {
+                self.handle_lock(held, revision, now);
+            }
+            (Flight::Fence, Answer::Transacted { held, revision }) => match held {
+                true => self.set_fence(Some(revision)),
+                false => self.stand_by(),
+            },
             (Flight::Page(keys), Answer::Page(page, next)) => self.handle_page(&keys, page, next),
             (Flight::Grant(ttl), Answer::Granted(lease)) => match ttl {
-                ttl if ttl == LOCK_LEASE => self.lock = Some((lease.id, now + LOCK_LEASE / 3)),
+                ttl if ttl == LOCK_LEASE => {
+                    let (lease, renew_at) = (lease.id, now + LOCK_LEASE / 3);
+                    self.lock = Some(Lock {
+                        lease,
+                        renew_at,
+                        fence: None,
+                    });
+                }
                 ttl if ttl == self.gates.ttl => self.gates.add(&lease, now),
                 _ => self.records.add(&lease, now),
             },
             (Flight::Renew(lease), Answer::Renewed) => {
                 self.records.renewed(lease, now);
                 self.gates.renewed(lease, now);
-                if let Some((lock, renew_at)) = &mut self.lock
-                    && *lock == lease
-                {
-                    *renew_at = now + LOCK_LEASE / 3;
+                if let Some(lock) = self.lock.as_mut().filter(|lock| lock.lease == lease) {
+                    lock.renew_at = now + LOCK_LEASE / 3;
                 }
             }
-            (Flight::Write(batch), Answer::Transacted { held: true }) => self.land(batch),
-            (Flight::Write(batch), Answer::Transacted { held: false }) => {
+            (Flight::Write(batch), Answer::Transacted { held: true, .. }) => self.land(batch),
+            (Flight::Write(batch), Answer::Transacted { held: false, .. }) => {
                 self.put_back(&batch);
-                self.stand_by();
+                // It may have been an earlier try of ours to write the lock anew.
+                self.set_fence(None);
             }
             (flight, answer) => panic!("{flight:?} was answered by {answer:?}"),
         }

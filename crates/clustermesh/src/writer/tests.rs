@@ -1,0 +1,130 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use tombolo_kvstore::{Error, Keys, Limits, Query, Transaction, mvcc::Mvcc};
+use tombolo_model::event::Event;
+
+use super::{Answer, Ask, Options, Writer};
+use crate::Random;
+
+const SET: &str = "set/";
+const SECOND: Duration = Duration::from_secs(1);
+
+fn writer() -> Writer {
+    let options = Options {
+        lock: "lock".into(),
+        holder: "a".into(),
+        heartbeat: None,
+        epoch: 0,
+        told_anew: false,
+    };
+    let mut writer = Writer::new(options, Random::new(1));
+    writer.add_set(SET.into(), Some("canary".into()));
+    writer
+}
+
+fn tell(writer: &mut Writer, event: Event<&'static str, &'static str>) {
+    let event = match event {
+        Event::Restart => Event::Restart,
+        Event::Synced => Event::Synced,
+        Event::Delete(key) => Event::Delete(key.into()),
+        Event::Upsert(key, value) => Event::Upsert(key.into(), value.into()),
+    };
+    writer.handle(&SET.into(), event);
+}
+
+fn answer(store: &mut Mvcc, ask: Ask, now: Duration) -> Answer {
+    let answer = match ask {
+        Ask::Page { keys, .. } => store
+            .query(&Query::new(keys))
+            .map(|page| Answer::Page(page, None)),
+        Ask::Transact(transaction) => transact(store, transaction, now),
+        Ask::Grant(ttl) => store.grant(None, ttl, now).map(Answer::Granted),
+        Ask::Renew(lease) => store.renew(lease, now).map(|_| Answer::Renewed),
+    };
+    answer.unwrap_or_else(Answer::Failed)
+}
+
+fn transact(store: &mut Mvcc, transaction: Transaction, now: Duration) -> Result<Answer, Error> {
+    let answer = store.transact(transaction, now)?;
+    let (held, revision) = (answer.succeeded, answer.revision);
+    Ok(Answer::Transacted { held, revision })
+}
+
+/// Until there is nothing to do for now.
+fn settle(writer: &mut Writer, store: &mut Mvcc, now: Duration) {
+    while let Some(ask) = writer.poll_ask(now) {
+        let answer = answer(store, ask, now);
+        writer.answered(answer, now);
+    }
+}
+
+fn value(store: &Mvcc, key: &'static str) -> Option<Bytes> {
+    let page = store.query(&Query::new(Keys::one(key)));
+    let records = page.expect("the present can be asked for").records;
+    records.into_iter().next().map(|record| record.value)
+}
+
+fn lost() -> Answer {
+    Answer::Failed(Error::Timeout {
+        operation: "writing",
+        after: SECOND,
+    })
+}
+
+#[test]
+fn a_request_that_is_executed_late_undoes_nothing() {
+    for late_deletes in [false, true] {
+        let (mut writer, mut store) = (writer(), Mvcc::new(Limits::default(), 1));
+        let mut now = SECOND;
+        tell(&mut writer, Event::Upsert("set/a", "1"));
+        tell(&mut writer, Event::Synced);
+        settle(&mut writer, &mut store, now);
+        assert_eq!(value(&store, "set/a"), Some("1".into()));
+        let event = match late_deletes {
+            true => Event::Delete("set/a"),
+            false => Event::Upsert("set/a", "2"),
+        };
+        tell(&mut writer, event);
+        let ask = writer.poll_ask(now);
+        let Some(Ask::Transact(late)) = ask else {
+            panic!("not to be written: {ask:?}")
+        };
+        writer.answered(lost(), now);
+        tell(&mut writer, Event::Upsert("set/a", "3"));
+        now += 5 * SECOND;
+        settle(&mut writer, &mut store, now);
+        assert_eq!(value(&store, "set/a"), Some("3".into()));
+        // What waited in some buffer on the way arrives after all.
+        transact(&mut store, late, now).expect("the store is well");
+        assert_eq!(value(&store, "set/a"), Some("3".into()));
+    }
+}
+
+#[test]
+fn a_lock_that_was_written_anew_without_our_knowing_is_still_ours() {
+    let (mut writer, mut store) = (writer(), Mvcc::new(Limits::default(), 1));
+    let mut now = SECOND;
+    tell(&mut writer, Event::Upsert("set/a", "0"));
+    tell(&mut writer, Event::Synced);
+    settle(&mut writer, &mut store, now);
+    let term = writer.term();
+    tell(&mut writer, Event::Upsert("set/a", "1"));
+    // The batch is lost on its way there, and the answer to what follows on its way back.
+    assert!(matches!(writer.poll_ask(now), Some(Ask::Transact(_))));
+    writer.answered(lost(), now);
+    let mut lock_written = false;
+    while !lock_written {
+        now += SECOND;
+        let Some(ask) = writer.poll_ask(now) else {
+            continue;
+        };
+        lock_written = matches!(ask, Ask::Transact(_));
+        let answered = answer(&mut store, ask, now);
+        writer.answered(if lock_written { lost() } else { answered }, now);
+    }
+    now += 5 * SECOND;
+    settle(&mut writer, &mut store, now);
+    assert_eq!(value(&store, "set/a"), Some("1".into()));
+    assert_eq!(writer.term(), term, "it was us all the time");
+}
