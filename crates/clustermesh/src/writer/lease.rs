@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tombolo_kvstore::{Lease, LeaseId};
 
+use super::GATE_LEASE;
+
 pub(super) const KEYS_MAX: usize = 1000;
+/// How often. The same for all, so that gates end before records by about as much as their leases differ.
+const RENEW: Duration = Duration::from_secs(GATE_LEASE.as_secs() / 3);
 
 #[derive(Debug)]
 pub(super) struct Leases {
@@ -33,7 +37,7 @@ impl Leases {
     }
 
     pub(super) fn add(&mut self, lease: &Lease, now: Duration) {
-        let renew_at = now + self.ttl / 3;
+        let renew_at = now + RENEW;
         self.leases.insert(lease.id, Held { keys: 0, renew_at });
     }
 
@@ -57,7 +61,7 @@ impl Leases {
 
     pub(super) fn renewed(&mut self, lease: LeaseId, now: Duration) {
         if let Some(held) = self.leases.get_mut(&lease) {
-            held.renew_at = now + self.ttl / 3;
+            held.renew_at = now + RENEW;
         }
     }
 

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tombolo_kvstore::{Error, Keys, Limits, Query, Transaction, mvcc::Mvcc};
+use tombolo_kvstore::{Error, Keys, LeaseId, Limits, Query, Transaction, mvcc::Mvcc};
 use tombolo_model::event::Event;
 
-use super::{Answer, Ask, Options, Writer};
+use super::{Answer, Ask, GATE_LEASE, Options, Writer};
 use crate::Random;
 
 const SET: &str = "set/";
@@ -127,4 +127,39 @@ fn a_lock_that_was_written_anew_without_our_knowing_is_still_ours() {
     settle(&mut writer, &mut store, now);
     assert_eq!(value(&store, "set/a"), Some("1".into()));
     assert_eq!(writer.term(), term, "it was us all the time");
+}
+
+#[test]
+fn gates_end_well_before_records() {
+    let (mut writer, mut store) = (writer(), Mvcc::new(Limits::default(), 1));
+    tell(&mut writer, Event::Upsert("set/a", "1"));
+    tell(&mut writer, Event::Synced);
+    let lease_of = |store: &Mvcc, key: &'static str| -> LeaseId {
+        let page = store.query(&Query::new(Keys::one(key)));
+        let records = page.expect("the present can be asked for").records;
+        records[0].lease.expect("it is leased")
+    };
+    // Whenever the writer dies, readers must see that it has before records go.
+    for second in 1..4000 {
+        let now = second * SECOND;
+        while let Some(ask) = writer.poll_ask(now) {
+            let answer = answer(&mut store, ask, now);
+            writer.answered(answer, now);
+            let written = ["canary", "set/a"].map(|key| value(&store, key).is_some());
+            if written != [true; 2] {
+                continue;
+            }
+            let left = ["canary", "set/a"].map(|key| {
+                let status = store.lease(lease_of(&store, key));
+                status.expect("it is renewed").remaining
+            });
+            assert!(
+                left[0] + GATE_LEASE / 6 <= left[1],
+                "after {second} s the canary has {:?} left and the record {:?}",
+                left[0],
+                left[1]
+            );
+        }
+        store.handle_timeout(now);
+    }
 }
