@@ -123,6 +123,7 @@ async fn serve(options: ApiserverOptions, connect: FileConnect) -> Result<()> {
         "objects",
         objects.follow(Arc::clone(&exporter), supervisor.stop()),
     );
+    tracing::info!(cluster = options.cluster.cluster_name, objects = %options.objects.display(), "the export is ready");
     let stop = supervisor.stop();
     supervisor
         .run(async move {

@@ -100,6 +100,7 @@ async fn serve(options: KvstoremeshOptions, connect: FileConnect) -> Result<()> 
     let mut supervisor = Supervisor::new("what was copied stays until its leases end");
     supervisor.spawn("health", health.serve(Arc::new(pages), supervisor.stop()));
     supervisor.spawn("peers", peers.follow(supervisor.stop()));
+    tracing::info!(cluster = own, "the copying of peers is ready");
     let stop = supervisor.stop();
     supervisor
         .run(async move {
