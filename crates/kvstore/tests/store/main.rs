@@ -4,6 +4,7 @@ mod certificates;
 mod etcdctl;
 mod faults;
 mod follow;
+mod linear;
 mod real;
 mod suite;
 mod together;
