@@ -18,7 +18,7 @@ mod slab;
 #[cfg(test)]
 mod tests;
 
-/// As many as the kernel's table has room for.
+/// The kernel's table has twice the room: nodes, their ranges and those who wait for their end want some as well.
 const CLAIMS_MAX: usize = 512_000;
 
 pub(crate) struct Ipcache {
