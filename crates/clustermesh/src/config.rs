@@ -173,8 +173,10 @@ impl Peer {
         if len > FILE_LEN_MAX {
             return Err(FileError::TooLong { len });
         }
-        let malformed = |reason: String| FileError::Malformed {
-            reason: reason.lines().next().unwrap_or_default().to_owned(),
+        let malformed = |reason: String| {
+            let first = reason.lines().next().unwrap_or_default();
+            let reason = first.trim_start_matches("error: ").to_owned();
+            FileError::Malformed { reason }
         };
         let text = std::str::from_utf8(content).map_err(|error| malformed(error.to_string()))?;
         let peer: Peer =

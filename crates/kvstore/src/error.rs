@@ -66,6 +66,10 @@ pub enum Error {
         problem: String,
         hint: &'static str,
     },
+    #[error("what answers at {endpoint} does not speak etcd's protocol: {problem}")]
+    NotEtcd { endpoint: String, problem: String },
+    #[error("the connection with {endpoint} broke: {problem}")]
+    Broken { endpoint: String, problem: String },
     #[error("{operation}: no answer within {} s", after.as_secs())]
     Timeout {
         operation: &'static str,
@@ -98,6 +102,12 @@ impl Error {
             }
             Error::Connect { .. } => {
                 "see that the address in its file is right, its store runs, and the port may be reached from here"
+            }
+            Error::NotEtcd { .. } => {
+                "see that address and port in its file are those of the store, and that they begin with https:// where it has certificates"
+            }
+            Error::Broken { .. } => {
+                "see that its store runs; where it has certificates, its endpoint begins with https://"
             }
             Error::Timeout { .. } => "see whether its store is overloaded or the way to it cut",
             Error::Certificate { .. } | Error::Tls { .. } => {

@@ -4,6 +4,7 @@
 //! request by itself: whether that is right only the caller knows.
 
 mod connection;
+mod noting;
 mod pace;
 mod refusal;
 mod watch;
@@ -33,7 +34,9 @@ use crate::{
     wire::{self, Headed, Header, convert::seconds, status},
 };
 use connection::{Connections, Wire};
+use noting::Refusal;
 use pace::Pace;
+use refusal::End;
 pub use watch::EtcdWatch;
 
 /// The largest page we take; it is far beyond what the page size lets come.
@@ -190,13 +193,22 @@ impl Etcd {
     }
 
     fn failure(&self, operation: &'static str, status: &Status) -> Error {
+        let endpoint = self.inner.connections.endpoint().unwrap_or_default();
         match self.inner.connections.refusal() {
-            Some((problem, hint)) => Error::Handshake {
-                endpoint: self.inner.connections.endpoint().unwrap_or_default(),
+            Some(Refusal::Denied(problem, hint)) => Error::Handshake {
+                endpoint,
                 problem,
                 hint,
             },
-            None => status::into_error(operation, status),
+            Some(Refusal::NotEtcd(problem)) => Error::NotEtcd {
+                endpoint,
+                problem: problem.to_owned(),
+            },
+            None => match refusal::of_status(status) {
+                Some(End::Broken(problem)) => Error::Broken { endpoint, problem },
+                Some(End::NotEtcd(problem)) => Error::NotEtcd { endpoint, problem },
+                None => status::into_error(operation, status),
+            },
         }
     }
 

@@ -25,7 +25,8 @@ use tonic::body::Body;
 
 use super::{
     EtcdConfig, Sender,
-    refusal::{self, Noting, Refusal},
+    noting::{Note, Noting, Refusal},
+    refusal,
 };
 use crate::{
     error::{Error, Result},
@@ -43,7 +44,7 @@ pub struct Connections {
     first: AtomicUsize,
     live: Mutex<Option<Live>>,
     /// Why the connection that was made last was refused afterwards.
-    refusal: Mutex<Refusal>,
+    note: Mutex<Note>,
     /// Whoever has it connects, for all who wait.
     connecting: Semaphore,
 }
@@ -118,7 +119,7 @@ impl Connections {
             first: AtomicUsize::new(somewhere() % endpoints.len()),
             endpoints,
             live: Mutex::new(None),
-            refusal: Mutex::default(),
+            note: Mutex::default(),
             connecting: Semaphore::new(1),
         })
     }
@@ -128,15 +129,17 @@ impl Connections {
         self.lock().as_ref().map(|live| live.name.clone())
     }
 
-    /// Why the present connection, or the last one, has been ended by the server's judgement of us.
-    pub fn refusal(&self) -> Option<(String, &'static str)> {
-        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
-        refusal.get().cloned()
+    /// Why the present connection, or the last one, is of no use.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let note = self.note.lock().unwrap_or_else(PoisonError::into_inner);
+        note.get().cloned()
     }
 
-    fn watch_for(&self, refusal: &Refusal) {
-        let mut last = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Refusal::clone(refusal);
+    /// Looks at what a connection brings, instead of at what the last one brought.
+    fn noting<S>(&self, stream: S) -> Noting<S> {
+        let note = Note::default();
+        *self.note.lock().unwrap_or_else(PoisonError::into_inner) = Note::clone(&note);
+        Noting::new(stream, note)
     }
 
     pub fn drop_connection(&self) {
@@ -207,11 +210,9 @@ impl Connections {
                         hint,
                     }
                 })?;
-                let refusal = Refusal::default();
-                self.watch_for(&refusal);
-                self.handshake(Noting { stream, refusal }, &name).await
+                self.handshake(self.noting(stream), &name).await
             }
-            _ => self.handshake(stream, &name).await,
+            _ => self.handshake(self.noting(stream), &name).await,
         }
     }
 

@@ -1,14 +1,9 @@
-//! Why two sides do not trust each other, in words, and what to do about it.
+//! Why two sides do not come together, in words, and what to do about it.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::{Arc, OnceLock},
-    task::{Context, Poll},
-};
+use std::{error::Error as _, io, iter};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
+use tonic::{Code, Status};
 
 const RENEW_THEIRS: &str = "renew the certificate of that cluster's store, and compare the clocks";
 const RENEW_OURS: &str =
@@ -34,6 +29,7 @@ pub fn of_handshake(error: &io::Error) -> (String, &'static str) {
     match problem {
         rustls::Error::InvalidCertificate(problem) => of_certificate(problem),
         rustls::Error::AlertReceived(alert) => of_alert(*alert),
+        rustls::Error::InvalidMessage(_) => ("what answers does not speak TLS".to_owned(), NOT_TLS),
         other => (other.to_string(), NOT_TLS),
     }
 }
@@ -75,65 +71,28 @@ fn of_alert(alert: AlertDescription) -> (String, &'static str) {
     (problem.to_owned(), hint)
 }
 
-/// Notes what ends a connection: what lies above it knows only that it has ended.
-#[derive(Debug)]
-pub struct Noting<S> {
-    pub stream: S,
-    pub refusal: Refusal,
+/// How an exchange ended without an answer of etcd's.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    Broken(String),
+    /// The answer is of another service.
+    NotEtcd(String),
 }
 
-/// Empty as long as the connection is as it should be.
-pub type Refusal = Arc<OnceLock<(String, &'static str)>>;
-
-impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if let Poll::Ready(Err(error)) = &read
-            && is_judgement(error)
-        {
-            // The first one is the cause of what follows.
-            let _ = self.refusal.set(of_handshake(error));
-        }
-        read
+/// Nothing if the status is an answer.
+pub fn of_status(status: &Status) -> Option<End> {
+    if status.code() == Code::Unimplemented {
+        return Some(End::NotEtcd(status.message().to_owned()));
     }
-}
-
-/// With TLS 1.3 a server judges our certificate only after we took the connection for made.
-fn is_judgement(error: &io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    matches!(inner, Some(rustls::Error::AlertReceived(_)))
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Noting<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
+    let first = status.source()?;
+    let chain: Vec<_> = iter::successors(Some(first), |error| (*error).source()).collect();
+    chain.iter().find(|error| error.is::<hyper::Error>())?;
+    let problem = chain.last()?.to_string();
+    // What rustls says of an end that was not announced is a lecture.
+    let ended = problem.contains("close_notify");
+    Some(End::Broken(if ended {
+        "it ended the connection".to_owned()
+    } else {
+        problem
+    }))
 }
