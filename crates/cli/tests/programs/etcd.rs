@@ -1,12 +1,11 @@
 //! A real etcd in the place of the embedded store, set up as docs/store.md says.
 
-use crate::place::{Cluster, Place, Program, free_address, kept, wait_for};
+use crate::place::{Cluster, OBJECTS, Place, Program, free_address, kept, wait_for};
 use std::{
     path::Path,
     process::{Command, Stdio},
 };
 
-const OBJECTS: &str = include_str!("../../../model/tests/golden/objects.yaml");
 const GUIDE: &str = include_str!("../../../../docs/store.md");
 
 /// The lines of the guide's block that begins with this comment.

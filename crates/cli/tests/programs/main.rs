@@ -1,14 +1,14 @@
 //! The programs of a cluster as users start them: real processes, real certificates, over loopback.
 
+mod agent;
 mod etcd;
 mod place;
 mod refusals;
 
-use place::{Cluster, Place, wait_for};
+use place::{Cluster, OBJECTS, Place, wait_for};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-const OBJECTS: &str = include_str!("../../../model/tests/golden/objects.yaml");
 const EXPORTED: &str = include_str!("../../../model/tests/golden/exported.jsonl");
 
 /// Keys that Cilium 1.18 wrote for the golden objects and we don't, with the reason in docs/wire-format.md.

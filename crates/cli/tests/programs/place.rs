@@ -14,8 +14,11 @@ use std::{
 };
 use tombolo_kvstore::{Etcd, EtcdConfig, Keys, Store as _, TlsFiles};
 
-const PATIENCE: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(20);
+/// What a cluster of the wire format's example has.
+pub const OBJECTS: &str = include_str!("../../../model/tests/golden/objects.yaml");
+
+pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const POLL: Duration = Duration::from_millis(20);
 
 pub struct Place {
     pub path: PathBuf,
@@ -188,6 +191,10 @@ impl Cluster {
         };
         cluster.write_file("store.yaml", &cluster.file(&cluster, "admin"));
         cluster
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
