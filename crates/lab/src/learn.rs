@@ -144,3 +144,6 @@ pub fn words(learnt: &[(NodeId, Duration)]) -> String {
         .map(|(node, after)| format!("{node} after {} ms", after.as_millis()));
     words.collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,17 +53,12 @@ fn prefixes(lab: &Lab, node: &str) -> BTreeSet<String> {
 fn pods_of_every_cluster_reach_each_other(lab: &Lab) {
     lab.assert_all_well("--wait 0", 6 * 5 * 6);
     let nodes = ["c1-n1", "c1-n2", "c2-n1", "c2-n2", "c3-n1", "c3-n2"];
-    let pods = nodes.map(|node| lab.pod(&format!("{node}-p1")));
     for node in ["c1-n2", "c3-n1"] {
-        let (own, others): (Vec<_>, Vec<_>) = nodes
-            .iter()
-            .zip(&pods)
-            .partition(|(other, _)| other[..2] == node[..2]);
-        assert_eq!((own.len(), others.len()), (2, 4));
+        let others = nodes.iter().filter(|other| other[..2] != node[..2]);
         let others: Vec<Pod> = others
-            .into_iter()
-            .map(|(other, _)| lab.pod(&format!("{other}-p1")))
+            .map(|other| lab.pod(&format!("{other}-p1")))
             .collect();
+        assert_eq!(others.len(), 4);
         let name = add_and_reach(lab, node, &others);
         let addresses = lab.pod(&name).addresses;
         lab.wait_until_well(PATIENCE);
@@ -84,6 +79,38 @@ fn pods_of_every_cluster_reach_each_other(lab: &Lab) {
 fn clusters_learn_of_each_other_by_kvstoremesh() {
     let lab = Lab::up("mesh", "--clusters 3 --nodes 2 --pods 1 --mesh kvstoremesh");
     pods_of_every_cluster_reach_each_other(&lab);
+    for program in [
+        "c1-control store",
+        "c2-control apiserver",
+        "c3-control kvstoremesh",
+        "c1-n1",
+    ] {
+        assert!(
+            lab.run(&format!("logs {program}")).contains("ready"),
+            "{program}"
+        );
+    }
+    for (words, expected) in [
+        (
+            "logs c1-control",
+            "name one of store, apiserver, kvstoremesh",
+        ),
+        (
+            "process kill c1-control agent",
+            "it has store, apiserver, kvstoremesh",
+        ),
+        ("mesh connect c1 c1", "name two"),
+        ("mesh disconnect c1 c9", "cluster1, cluster2, cluster3"),
+        ("mesh renumber c1 0", "1 to 255"),
+        ("store wipe c9", "cluster1, cluster2, cluster3"),
+    ] {
+        let output = lab.try_run(words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains(expected),
+            "{words}: {said}"
+        );
+    }
 }
 
 #[test]

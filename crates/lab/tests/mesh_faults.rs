@@ -11,7 +11,7 @@ use support::{Lab, traffic, wait_until};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is done to cluster1, or to who reads it, while a pod is made in it that nobody may hear of at once.
-const HURTS: [(&str, &[&str], &[&str]); 6] = [
+const HURTS: [(&str, &[&str], &[&str]); 7] = [
     (
         "store",
         &["process kill c1-control store"],
@@ -34,6 +34,7 @@ const HURTS: [(&str, &[&str], &[&str]); 6] = [
     ),
     ("wiped store", &["store wipe cluster2"], &[]),
     ("cut store", &["cut c1-control"], &["heal c1-control"]),
+    ("cut node", &["cut c2-n2"], &["heal c2-n2"]),
 ];
 
 #[test]
