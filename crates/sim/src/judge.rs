@@ -1,0 +1,344 @@
+//! What must hold at every moment, looked at after each step.
+//!
+//! * What is written into a store, and what is told of it, was true at some time of just that name.
+//! * Within one life of a store nobody is told of a key's past after he was told of what came later; where no writer
+//!   stands in for one that knew more, nothing goes back in time from one end of the mesh to the other.
+//! * What is deleted from a store or from what an agent knows has ended: its cluster deleted or renumbered it, its lease
+//!   ran out, or its cluster was taken out of the mesh.
+//! * A canary that comes into being finds everything in the store that its writer had been told of by then.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use bytes::Bytes;
+use tombolo_kvstore::{Change, Revision};
+use tombolo_model::record::{Key, Name, Resource, Tree};
+
+use crate::{
+    process::ProcessId,
+    server::Server,
+    shape::{Kind, Shape},
+    truth::{Truth, Version},
+    view::{Learnt, View},
+};
+
+#[derive(Debug, Default)]
+pub(crate) struct Judge {
+    /// See `Shape::is_monotone`.
+    pub(crate) monotone: bool,
+    /// Whether leases may run out in an order that readers can't take for an end of the writer.
+    pub(crate) leases_excuse: bool,
+    /// Whether two clusters may have one number, so that what one tells may be taken for what the other has.
+    pub(crate) numbers_clash: bool,
+    /// Keys that no honest cluster has written.
+    pub(crate) junk: BTreeSet<Bytes>,
+    violation: Option<String>,
+    stores: BTreeMap<u64, History>,
+    /// The latest record of each name whose lease has run out anywhere.
+    expired: BTreeMap<(usize, Name), Version>,
+    cursors: BTreeMap<(ProcessId, usize, Name), Cursor>,
+    pub(crate) judged: u64,
+}
+
+/// All that happened to one store.
+#[derive(Debug, Default)]
+struct History {
+    keys: BTreeMap<Bytes, Vec<(Revision, Option<Version>)>>,
+    canaries: BTreeSet<(usize, Tree, Resource)>,
+}
+
+/// Where a reader is with a name.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    data: u64,
+    revision: Revision,
+    version: Version,
+}
+
+/// Whose doing a change of a store is.
+#[derive(Clone, Copy)]
+pub(crate) enum By<'a> {
+    Lease,
+    /// A writer that has ended since it asked, or somebody who is not of the mesh.
+    Stranger,
+    Exporter(&'a View),
+    /// What it has been told of the peers that it copies, and whether it may go by what it knew before it led.
+    Mesh(&'a BTreeMap<usize, View>, bool),
+}
+
+/// A reader of a peer, and of what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader {
+    pub(crate) process: ProcessId,
+    pub(crate) peer: usize,
+    pub(crate) tree: Tree,
+    /// The store that it has heard last.
+    pub(crate) data: Option<u64>,
+    /// Its peer has been taken out.
+    pub(crate) leaves: bool,
+}
+
+impl Judge {
+    pub(crate) fn new(shape: &Shape) -> Judge {
+        Judge {
+            monotone: shape.is_monotone(),
+            leases_excuse: shape.upsets_leases(),
+            numbers_clash: shape.has(Kind::DuplicateId),
+            ..Judge::default()
+        }
+    }
+
+    pub(crate) fn violation(&self) -> Option<&str> {
+        self.violation.as_deref()
+    }
+
+    /// The first violation is the one that counts.
+    pub(crate) fn fail(&mut self, text: impl fmt::Display) {
+        self.violation.get_or_insert_with(|| text.to_string());
+    }
+
+    pub(crate) fn check(&mut self, holds: bool, text: impl FnOnce() -> String) {
+        self.judged += 1;
+        if !holds {
+            self.fail(text());
+        }
+    }
+
+    /// What has happened to a store.
+    pub(crate) fn written(
+        &mut self,
+        server: &Server,
+        by: By,
+        changes: &[Change],
+        truths: &[Truth],
+    ) {
+        for change in changes {
+            let key = String::from_utf8_lossy(&change.record.key);
+            match key.parse() {
+                Ok(Key::Record(_)) => self.record_written(server, by, change, truths),
+                Ok(Key::Synced {
+                    cluster,
+                    tree,
+                    resource,
+                }) if change.record.version == 1 => {
+                    let of = truths.iter().find(|truth| truth.name == cluster);
+                    if let Some(truth) = of {
+                        self.canary_written(server, by, truth, tree, resource);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn record_written(&mut self, server: &Server, by: By, change: &Change, truths: &[Truth]) {
+        let record = &change.record;
+        let Some((truth, tree, name)) = self.whose(server, &record.key, truths) else {
+            return;
+        };
+        let history = self.stores.entry(server.data).or_default();
+        let entries = history.keys.entry(record.key.clone()).or_default();
+        let before = entries.iter().rev().find_map(|(_, version)| *version);
+        let stood = entries.last().is_some_and(|(_, version)| version.is_some());
+        let version = match record.is_deletion() {
+            true => None,
+            false => truth.version_of(&name, &record.value),
+        };
+        entries.push((record.modified, version));
+        let what = || {
+            format!(
+                "{tree:?} of {} in store {:x}: {name}",
+                truth.name, server.data
+            )
+        };
+        let ended = |version| truth.has_ended(&name, version);
+        match (version, before) {
+            (None, _) if !record.is_deletion() => {
+                self.fail(format_args!("{}: was written and never true", what()));
+            }
+            (None, Some(before)) if matches!(by, By::Lease) => {
+                let expired = self.expired.entry((truth.cluster, name)).or_default();
+                *expired = before.max(*expired);
+            }
+            (None, Some(before)) => {
+                let legal = !self.monotone
+                    || ended(before)
+                    || self.has_expired(truth, &name, before)
+                    || leaves(by, truth.cluster);
+                self.check(legal, || {
+                    format!("{}: version {before} was deleted and is true", what())
+                });
+            }
+            (Some(version), Some(before)) if self.monotone => {
+                let expired = self.expired.contains_key(&(truth.cluster, name.clone()));
+                let again = version == before && !stood && ended(version) && !expired;
+                self.check(version >= before, || {
+                    format!("{}: version {version} was written over {before}", what())
+                });
+                self.check(!again || matches!(by, By::Mesh(..)), || {
+                    format!("{}: version {version} came back after its end", what())
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// Of which cluster a record in this store is, if an honest one.
+    fn whose<'a>(
+        &self,
+        server: &Server,
+        key: &Bytes,
+        truths: &'a [Truth],
+    ) -> Option<(&'a Truth, Tree, Name)> {
+        if self.junk.contains(key) {
+            return None;
+        }
+        let text = std::str::from_utf8(key).ok()?;
+        let Ok(Key::Record(parsed)) = text.parse() else {
+            return None;
+        };
+        let truth = match parsed.cluster() {
+            Some(cluster) => truths.iter().find(|truth| truth.name == cluster)?,
+            None => &truths[server.cluster],
+        };
+        let of_junk = truth.key(Tree::State, parsed.name());
+        (!self.junk.contains(&of_junk)).then(|| (truth, parsed.tree(), parsed.name().clone()))
+    }
+
+    fn canary_written(
+        &mut self,
+        server: &Server,
+        by: By,
+        truth: &Truth,
+        tree: Tree,
+        resource: Resource,
+    ) {
+        let history = self.stores.entry(server.data).or_default();
+        history.canaries.insert((truth.cluster, tree, resource));
+        let view = match by {
+            By::Exporter(view) => view,
+            By::Mesh(views, has_led) => match views.get(&truth.cluster) {
+                Some(view) if !has_led || view.complete(0, resource).is_some() => view,
+                _ => return,
+            },
+            By::Lease | By::Stranger => return,
+        };
+        let what = format!("{tree:?} of {} in store {:x}", truth.name, server.data);
+        let Some(complete) = view.complete(0, resource) else {
+            return self.fail(format_args!(
+                "{what}: a canary of {resource} came too early"
+            ));
+        };
+        for (name, version) in complete {
+            let entries = history.keys.get(&truth.key(tree, name));
+            let stands = entries.and_then(|entries| entries.last()?.1);
+            if stands.is_none_or(|stands| stands < *version) {
+                let violation = format!("{what}: a canary of {resource} without {name} {version}");
+                self.violation.get_or_insert(violation);
+            }
+        }
+    }
+
+    fn has_expired(&self, truth: &Truth, name: &Name, version: Version) -> bool {
+        let expired = self.expired.get(&(truth.cluster, name.clone()));
+        self.leases_excuse && expired.is_some_and(|expired| *expired >= version)
+    }
+
+    /// Whether leases have ended that readers could not take for their writer's end.
+    pub(crate) fn has_seen_leases_end(&self) -> bool {
+        self.leases_excuse && !self.expired.is_empty()
+    }
+
+    /// What a reader has told of its peer.
+    pub(crate) fn told(&mut self, reader: Reader, learnt: &[Learnt], truth: &Truth, view: &View) {
+        for learnt in learnt {
+            match learnt {
+                Learnt::Told { name, version } => {
+                    let version = version.filter(|version| truth.was(name, *version));
+                    let what = || format!("{:?} was told of {name}", reader);
+                    match version {
+                        None => self.fail(format_args!("{}, which was never true", what())),
+                        Some(version) => self.told_of(reader, name, version, truth),
+                    }
+                }
+                Learnt::Lost { name, version, .. } => {
+                    let legal = self.may_lose(reader, name, *version, truth, view);
+                    self.check(legal, || {
+                        format!("{reader:?} lost {name} {version}, which is true")
+                    });
+                }
+            }
+        }
+    }
+
+    fn told_of(&mut self, reader: Reader, name: &Name, version: Version, truth: &Truth) {
+        if Truth::health_version(name).is_some() {
+            return;
+        }
+        let Some(data) = reader.data else {
+            return self.fail(format_args!("{reader:?} was told of {name} by nobody"));
+        };
+        let key = truth.key(reader.tree, name);
+        let entries = self
+            .stores
+            .get(&data)
+            .and_then(|store| store.keys.get(&key));
+        let place = (reader.process, reader.peer, name.clone());
+        let cursor = self.cursors.get(&place).copied();
+        let same = cursor.filter(|cursor| cursor.data == data);
+        let since = same.map_or(Revision(0), |cursor| cursor.revision);
+        let entry = entries.into_iter().flatten();
+        let mut entry = entry.filter(|(at, told)| *at >= since && *told == Some(version));
+        let Some((revision, _)) = entry.next().copied() else {
+            return self.fail(format_args!(
+                "{reader:?} was told of {name} {version} after revision {since}"
+            ));
+        };
+        let back = cursor.filter(|cursor| cursor.version > version && self.monotone);
+        self.check(back.is_none(), || {
+            format!("{reader:?} was told of {name} {version} after {back:?}")
+        });
+        let cursor = Cursor {
+            data,
+            revision,
+            version,
+        };
+        self.cursors.insert(place, cursor);
+    }
+
+    fn may_lose(
+        &self,
+        reader: Reader,
+        name: &Name,
+        version: Version,
+        truth: &Truth,
+        view: &View,
+    ) -> bool {
+        let of_node = Truth::health_version(name).is_some();
+        if reader.leaves || truth.has_ended(name, version) || self.has_expired(truth, name, version)
+        {
+            return true;
+        }
+        if of_node {
+            // They go with the record of their node, which is judged by itself.
+            let nodes = view.all(truth.id, Resource::Nodes);
+            return !nodes.values().any(|node| *node == version);
+        }
+        // Its store never knew of it, or not any more.
+        let store = reader.data.and_then(|data| self.stores.get(&data));
+        !self.monotone
+            && store.is_some_and(|store| {
+                let entries = store.keys.get(&truth.key(reader.tree, name));
+                let stands = entries.and_then(|entries| entries.last()?.1);
+                let kind = (reader.peer, reader.tree, name.resource());
+                stands.is_none_or(|stands| stands < version) && store.canaries.contains(&kind)
+            })
+    }
+}
+
+/// Whether the writer drains what it has of a cluster.
+fn leaves(by: By, cluster: usize) -> bool {
+    matches!(by, By::Mesh(views, _) if !views.contains_key(&cluster))
+}

@@ -1,0 +1,181 @@
+//! What somebody has been told of a cluster, kept as a world keeps it: what a snapshot does not repeat is swept.
+
+use std::collections::BTreeMap;
+
+use tombolo_clustermesh::remote;
+use tombolo_model::{
+    event::Event,
+    fact::{Fact, Source},
+    record::{AddressName, Name, Resource},
+};
+
+use crate::truth::{Truth, Version};
+
+/// Sets of one teller, by the number of the cluster that they are of; 0 where numbers don't matter.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct View {
+    sets: BTreeMap<(u16, Resource), Set>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Set {
+    generation: u64,
+    entries: BTreeMap<Name, (u64, Version)>,
+    /// What there was when all had been told for the last time, without what has gone since.
+    complete: Option<BTreeMap<Name, Version>>,
+}
+
+/// What changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Learnt {
+    /// Without a version it was never true.
+    Told {
+        name: Name,
+        version: Option<Version>,
+    },
+    Lost {
+        name: Name,
+        version: Version,
+        /// By an event of its own, not by a snapshot that did not repeat it.
+        deleted: bool,
+    },
+}
+
+impl View {
+    pub(crate) fn take(
+        &mut self,
+        id: u16,
+        resource: Resource,
+        event: Event<Name, Option<Version>>,
+        out: &mut Vec<Learnt>,
+    ) {
+        let set = self.sets.entry((id, resource)).or_default();
+        match event {
+            Event::Restart => set.generation += 1,
+            Event::Upsert(name, version) => {
+                if let Some(version) = version {
+                    set.entries.insert(name.clone(), (set.generation, version));
+                }
+                out.push(Learnt::Told { name, version });
+            }
+            Event::Delete(name) => {
+                if let Some(complete) = &mut set.complete {
+                    complete.remove(&name);
+                }
+                if let Some((_, version)) = set.entries.remove(&name) {
+                    let deleted = true;
+                    out.push(Learnt::Lost {
+                        name,
+                        version,
+                        deleted,
+                    });
+                }
+            }
+            Event::Synced => {
+                let now = set.generation;
+                let old = |_: &Name, (generation, _): &mut (u64, Version)| *generation != now;
+                let swept = set.entries.extract_if(.., old);
+                out.extend(swept.map(|(name, (_, version))| Learnt::Lost {
+                    name,
+                    version,
+                    deleted: false,
+                }));
+                let entries = set.entries.iter();
+                let complete = entries.map(|(name, (_, version))| (name.clone(), *version));
+                set.complete = Some(complete.collect());
+            }
+        }
+    }
+
+    /// From now on all is told anew.
+    pub(crate) fn begin_term(&mut self) {
+        self.sets.values_mut().for_each(|set| set.complete = None);
+    }
+
+    /// What a remote tells its agent.
+    pub(crate) fn take_told(&mut self, truth: &Truth, told: &remote::Told, out: &mut Vec<Learnt>) {
+        match told {
+            remote::Told::Fact(Fact::Node(source, event)) => {
+                let event = map(
+                    event,
+                    |key| Name::Node(key.name.clone()),
+                    |node| truth.node_version(node),
+                );
+                self.take(id_of(*source), Resource::Nodes, event, out);
+            }
+            remote::Told::Fact(Fact::Address(source, event)) => {
+                let id = id_of(*source);
+                let name = |key: &tombolo_model::fact::AddressKey| {
+                    let ip = key.prefix.addr();
+                    Name::Address(AddressName { ip, length: None })
+                };
+                let event = match event {
+                    Event::Upsert(key, address) if address.identity.is_reserved() => {
+                        let name = name(key);
+                        let version = Truth::health_version(&name);
+                        Event::Upsert(name, version)
+                    }
+                    event => map(event, name, |address| Truth::address_version(id, address)),
+                };
+                self.take(id, Resource::Addresses, event, out);
+            }
+            remote::Told::Record(source, resource, event) => {
+                let event = map(event, Name::clone, |record| Truth::record_version(record));
+                self.take(id_of(*source), *resource, event, out);
+            }
+            remote::Told::Fact(_) => {}
+        }
+    }
+
+    pub(crate) fn get(&self, id: u16, name: &Name) -> Option<Version> {
+        let set = self.sets.get(&(id, name.resource()))?;
+        set.entries.get(name).map(|(_, version)| *version)
+    }
+
+    /// All of one kind, without addresses of health endpoints.
+    pub(crate) fn all(&self, id: u16, resource: Resource) -> BTreeMap<&Name, Version> {
+        let set = self.sets.get(&(id, resource));
+        let entries = set.into_iter().flat_map(|set| &set.entries);
+        let entries = entries.filter(|(name, _)| Truth::health_version(name).is_none());
+        entries
+            .map(|(name, (_, version))| (name, *version))
+            .collect()
+    }
+
+    pub(crate) fn health(&self, id: u16) -> impl Iterator<Item = &Name> {
+        let set = self.sets.get(&(id, Resource::Addresses));
+        let names = set.into_iter().flat_map(|set| set.entries.keys());
+        names.filter(|name| Truth::health_version(name).is_some())
+    }
+
+    /// What was known when all had last been told, if it ever was.
+    pub(crate) fn complete(&self, id: u16, resource: Resource) -> Option<&BTreeMap<Name, Version>> {
+        self.sets.get(&(id, resource))?.complete.as_ref()
+    }
+
+    /// Numbers of clusters of which anything is known.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u16> {
+        let known = self.sets.iter().filter(|(_, set)| !set.entries.is_empty());
+        known.map(|((id, _), _)| *id)
+    }
+}
+
+fn map<K, V>(
+    event: &Event<K, V>,
+    name: impl Fn(&K) -> Name,
+    version: impl Fn(&V) -> Option<Version>,
+) -> Event<Name, Option<Version>> {
+    match event {
+        Event::Restart => Event::Restart,
+        Event::Upsert(key, value) => Event::Upsert(name(key), version(value)),
+        Event::Delete(key) => Event::Delete(name(key)),
+        Event::Synced => Event::Synced,
+    }
+}
+
+fn id_of(source: Source) -> u16 {
+    match source {
+        Source::Cluster(id) => id.0,
+        source => panic!("nobody here is {source}"),
+    }
+}
