@@ -5,6 +5,7 @@
 mod datapath;
 mod kubernetes;
 mod load;
+mod modes;
 mod report;
 mod topology;
 
@@ -14,6 +15,8 @@ use clap::Subcommand;
 pub enum Subject {
     /// Packets from pod to pod across clusters, against what the kernel does by itself
     Datapath(datapath::Options),
+    /// Meshes of stores and without, by what they cost stores and the wires between clusters
+    Modes(modes::Options),
     /// Real kube-apiservers on the store of the mesh, against the same on etcd
     Kubernetes(kubernetes::Options),
 }
@@ -21,6 +24,7 @@ pub enum Subject {
 pub fn run(subject: &Subject) -> anyhow::Result<()> {
     match subject {
         Subject::Datapath(options) => datapath::run(options),
+        Subject::Modes(options) => modes::run(options),
         Subject::Kubernetes(options) => kubernetes::run(options),
     }
 }

@@ -28,7 +28,7 @@ pub fn run(options: &Options) -> Result<()> {
         let mut up = tombolo(&["lab", "up", "--bare", "--clusters", "2", "--nodes", "2"])?;
         execute(up.args(["--routing-mode", mode]))?;
         let (table, well) = check()?;
-        tables.push(table);
+        tables.push(table + &news()?);
         if !well {
             failed.push(mode);
         }
@@ -61,6 +61,18 @@ fn check() -> Result<(String, bool)> {
         .stderr(Stdio::inherit())
         .output()?;
     Ok((String::from_utf8(output.stdout)?, output.status.success()))
+}
+
+/// Adds a pod; what is said of who has learnt of it how soon.
+fn news() -> Result<String> {
+    eprintln!("$ tombolo lab pod add c1-n1");
+    let mut add = tombolo(&["lab", "pod", "add", "c1-n1"])?;
+    let output = add.stdin(Stdio::null()).output()?;
+    let said = String::from_utf8(output.stderr)?;
+    if !output.status.success() {
+        bail!("`tombolo lab pod add c1-n1` failed: {}", said.trim());
+    }
+    Ok(format!("a new pod, {said}"))
 }
 
 /// Builds what a lab runs: the program and the CNI plugin, optimised.
