@@ -5,6 +5,7 @@
 mod datapath;
 mod kubernetes;
 mod load;
+mod mesh;
 mod modes;
 mod report;
 mod topology;
@@ -19,6 +20,8 @@ pub enum Subject {
     Modes(modes::Options),
     /// Real kube-apiservers on the store of the mesh, against the same on etcd
     Kubernetes(kubernetes::Options),
+    /// The sharing of state between clusters, against a real etcd
+    Mesh(mesh::Options),
 }
 
 pub fn run(subject: &Subject) -> anyhow::Result<()> {
@@ -26,5 +29,6 @@ pub fn run(subject: &Subject) -> anyhow::Result<()> {
         Subject::Datapath(options) => datapath::run(options),
         Subject::Modes(options) => modes::run(options),
         Subject::Kubernetes(options) => kubernetes::run(options),
+        Subject::Mesh(options) => mesh::run(options),
     }
 }

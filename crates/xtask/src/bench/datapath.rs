@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 
 use super::load::{self, Measure};
-use super::report::{Format, Report};
+use super::report::{self, Format, Report};
 use super::topology::{Network, Side};
 use crate::lab;
 use crate::process::is_root;
@@ -48,7 +48,7 @@ pub fn run(options: &Options) -> Result<()> {
         .map(|side| Network::build(*side).with_context(|| format!("building side {}", side.name())))
         .collect::<Result<_>>()?;
 
-    let mut report = Report::default();
+    let mut report = Report::new(&["vxlan", "host"]);
     let length = Duration::from_secs_f64(options.seconds);
     for round in 0..options.rounds {
         for measure in &options.measures {
@@ -64,7 +64,8 @@ pub fn run(options: &Options) -> Result<()> {
                     measure.name(),
                     measure.unit()
                 );
-                report.add(side, *measure, value);
+                let (name, unit) = (measure.name(), measure.unit());
+                report.add(side, report::Measure { name, unit }, value);
             }
         }
     }

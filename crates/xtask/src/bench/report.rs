@@ -3,8 +3,6 @@
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use super::load::Measure;
-
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people
@@ -13,11 +11,16 @@ pub enum Format {
     Json,
 }
 
-/// Sides that every other side is compared with.
-const REFERENCES: [&str; 2] = ["vxlan", "host"];
+/// What is measured, and in what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    pub name: &'static str,
+    pub unit: &'static str,
+}
 
-#[derive(Default)]
 pub struct Report {
+    /// Sides that every other side is compared with.
+    references: &'static [&'static str],
     series: Vec<Series>,
 }
 
@@ -42,6 +45,13 @@ struct Ratio<'a> {
 }
 
 impl Report {
+    pub fn new(references: &'static [&'static str]) -> Self {
+        Self {
+            references,
+            series: Vec::new(),
+        }
+    }
+
     pub fn add(&mut self, side: &'static str, measure: Measure, value: f64) {
         let known = self
             .series
@@ -70,7 +80,7 @@ impl Report {
     fn ratios(&self) -> Vec<Ratio<'_>> {
         let mut ratios = Vec::new();
         for of in &self.series {
-            for to in REFERENCES {
+            for &to in self.references {
                 let reference = self
                     .series
                     .iter()
@@ -92,9 +102,9 @@ impl Report {
         let series = self.series.iter().map(|series| {
             json!({
                 "side": series.side,
-                "measure": series.measure.name(),
+                "measure": series.measure.name,
                 "median": Spread::of(series.runs.clone()).median,
-                "unit": series.measure.unit(),
+                "unit": series.measure.unit,
                 "runs": series.runs,
             })
         });
@@ -102,7 +112,7 @@ impl Report {
             json!({
                 "ratio_of": ratio.of.side,
                 "to": ratio.to,
-                "measure": ratio.of.measure.name(),
+                "measure": ratio.of.measure.name,
                 "median": ratio.spread.median,
                 "min": ratio.spread.min,
                 "max": ratio.spread.max,
@@ -113,7 +123,11 @@ impl Report {
 
     fn table(&self) -> String {
         let mut series: Vec<_> = self.series.iter().collect();
-        series.sort_by_key(|series| series.measure);
+        series.sort_by_key(|series| {
+            self.series
+                .iter()
+                .position(|first| first.measure == series.measure)
+        });
         let ratios = self.ratios();
         let ratio = |of: &Series, to: &str| {
             let found = ratios
@@ -126,26 +140,31 @@ impl Report {
                 )
             })
         };
-        let mut text = format!(
-            "{:<13} {:<15} {:>12} {:<15} {:<21} {}\n",
-            "MEASURE", "SIDE", "MEDIAN", "UNIT", "TO VXLAN", "TO HOST"
+        let mut text = row(
+            ["MEASURE", "SIDE", "MEDIAN", "UNIT"],
+            self.references
+                .iter()
+                .map(|to| format!("TO {}", to.to_uppercase())),
         );
         for series in series {
             let median = Spread::of(series.runs.clone()).median;
             let digits = if median < 1000.0 { 2 } else { 0 };
-            let row = format!(
-                "{:<13} {:<15} {median:>12.digits$} {:<15} {:<21} {}",
-                series.measure.name(),
-                series.side,
-                series.measure.unit(),
-                ratio(series, "vxlan"),
-                ratio(series, "host"),
+            let Measure { name, unit } = series.measure;
+            text += &row(
+                [name, series.side, &format!("{median:.digits$}"), unit],
+                self.references.iter().map(|to| ratio(series, to)),
             );
-            text.push_str(row.trim_end());
-            text.push('\n');
         }
         text
     }
+}
+
+fn row([measure, side, median, unit]: [&str; 4], ratios: impl Iterator<Item = String>) -> String {
+    let mut row = format!("{measure:<17} {side:<15} {median:>12} {unit:<15}");
+    for ratio in ratios {
+        row += &format!(" {ratio:<21}");
+    }
+    row.trim_end().to_owned() + "\n"
 }
 
 impl Spread {

@@ -1,5 +1,9 @@
-use super::{Report, Spread};
-use crate::bench::load::Measure;
+use super::{Measure, Report, Spread};
+
+const RATE: Measure = Measure {
+    name: "tcp_rr",
+    unit: "transactions/s",
+};
 
 #[test]
 fn median_of_even_and_odd_counts() {
@@ -16,10 +20,10 @@ fn median_of_even_and_odd_counts() {
 /// Both sides double in the second round; their ratio must not notice.
 #[test]
 fn ratios_are_taken_within_a_round() {
-    let mut report = Report::default();
+    let mut report = Report::new(&["vxlan", "host"]);
     for factor in [1.0, 2.0] {
-        report.add("vxlan", Measure::TcpRr, 100.0 * factor);
-        report.add("tombolo", Measure::TcpRr, 130.0 * factor);
+        report.add("vxlan", RATE, 100.0 * factor);
+        report.add("tombolo", RATE, 130.0 * factor);
     }
     let json = report.json();
     assert_eq!(json.len(), 3, "two sides and one ratio: {json:?}");
