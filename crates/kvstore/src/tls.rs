@@ -7,6 +7,7 @@ use std::{
 
 use tokio_rustls::rustls::{
     self, ClientConfig, RootCertStore, ServerConfig,
+    client::Resumption,
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
     server::WebPkiClientVerifier,
     version::TLS13,
@@ -55,6 +56,8 @@ impl TlsFiles {
             .with_root_certificates(self.roots()?)
             .with_client_auth_cert(self.chain()?, self.key()?)
             .map_err(|error| problem(&error))?;
+        // Certificates are read anew for each handshake, and with them everything else is new.
+        config.resumption = Resumption::disabled();
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Arc::new(config))
     }

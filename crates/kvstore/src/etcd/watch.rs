@@ -3,8 +3,12 @@
 use futures_util::StreamExt as _;
 use hyper::http::uri::PathAndQuery;
 use tokio::time::timeout;
-use tonic::{Request, Streaming, metadata::MetadataValue};
-use tonic_prost::ProstCodec;
+use tonic::{
+    Request, Streaming,
+    codec::{BufferSettings, Codec},
+    metadata::MetadataValue,
+};
+use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
 use super::Etcd;
 use crate::{
@@ -16,6 +20,30 @@ use crate::{
 };
 
 const OPERATION: &str = "watch";
+
+/// As tonic's, but with small buffers, which grow when they must: watches are many, and by most of them little comes.
+struct WatchCodec;
+
+type Prost = ProstCodec<wire::WatchRequest, wire::WatchResponse>;
+
+fn buffers() -> BufferSettings {
+    BufferSettings::new(512, 32 << 10)
+}
+
+impl Codec for WatchCodec {
+    type Encode = wire::WatchRequest;
+    type Decode = wire::WatchResponse;
+    type Encoder = ProstEncoder<wire::WatchRequest>;
+    type Decoder = ProstDecoder<wire::WatchResponse>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        Prost::raw_encoder(buffers())
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        Prost::raw_decoder(buffers())
+    }
+}
 
 #[derive(Debug)]
 pub struct EtcdWatch {
@@ -39,10 +67,9 @@ impl EtcdWatch {
         let leader = MetadataValue::from_static("true");
         request.metadata_mut().insert("hasleader", leader);
         let path = PathAndQuery::from_static("/etcdserverpb.Watch/Watch");
-        let codec = ProstCodec::<wire::WatchRequest, wire::WatchResponse>::default();
         let after = etcd.inner.config.request_timeout;
         let begun = async {
-            let responses = grpc.streaming(request, path, codec).await;
+            let responses = grpc.streaming(request, path, WatchCodec).await;
             let responses = responses.map_err(|status| etcd.failure(OPERATION, &status))?;
             let mut watch = EtcdWatch {
                 etcd: etcd.clone(),
