@@ -185,31 +185,46 @@ impl Etcd {
         let wire = self.inner.connections.get().await?;
         let origin = wire.origin();
         let mut grpc = Grpc::with_origin(wire, origin).max_decoding_message_size(ANSWER_BYTES_MAX);
-        grpc.ready().await.map_err(|error| Error::Connect {
-            endpoint: self.inner.connections.endpoint().unwrap_or_default(),
-            problem: error.to_string(),
+        let ready = grpc.ready().await;
+        ready.map_err(|error| {
+            self.refusal().unwrap_or_else(|| Error::Broken {
+                endpoint: self.endpoint(),
+                problem: error.to_string(),
+            })
         })?;
         Ok(grpc)
     }
 
     fn failure(&self, operation: &'static str, status: &Status) -> Error {
-        let endpoint = self.inner.connections.endpoint().unwrap_or_default();
-        match self.inner.connections.refusal() {
-            Some(Refusal::Denied(problem, hint)) => Error::Handshake {
+        if let Some(error) = self.refusal() {
+            return error;
+        }
+        let endpoint = self.endpoint();
+        match refusal::of_status(status) {
+            Some(End::Broken(problem)) => Error::Broken { endpoint, problem },
+            Some(End::NotEtcd(problem)) => Error::NotEtcd { endpoint, problem },
+            None => status::into_error(operation, status),
+        }
+    }
+
+    /// What of the connection itself is the reason of its end.
+    fn refusal(&self) -> Option<Error> {
+        let endpoint = self.endpoint();
+        Some(match self.inner.connections.refusal()? {
+            Refusal::Denied(problem, hint) => Error::Handshake {
                 endpoint,
                 problem,
                 hint,
             },
-            Some(Refusal::NotEtcd(problem)) => Error::NotEtcd {
+            Refusal::NotEtcd(problem) => Error::NotEtcd {
                 endpoint,
                 problem: problem.to_owned(),
             },
-            None => match refusal::of_status(status) {
-                Some(End::Broken(problem)) => Error::Broken { endpoint, problem },
-                Some(End::NotEtcd(problem)) => Error::NotEtcd { endpoint, problem },
-                None => status::into_error(operation, status),
-            },
-        }
+        })
+    }
+
+    fn endpoint(&self) -> String {
+        self.inner.connections.endpoint().unwrap_or_default()
     }
 
     /// Behind one address may be several clusters, each with revisions of its own.

@@ -32,6 +32,8 @@ pub struct Noting<S> {
     stream: S,
     note: Note,
     begins: Vec<u8>,
+    /// How often what is said was waited for after a write had failed.
+    waited: usize,
 }
 
 impl<S> Noting<S> {
@@ -40,6 +42,15 @@ impl<S> Noting<S> {
             stream,
             note,
             begins: Vec::with_capacity(BEGINS),
+            waited: 0,
+        }
+    }
+
+    fn note(&self, error: &io::Error) {
+        if is_judgement(error) {
+            // The first one is the cause of what follows.
+            let (problem, hint) = of_handshake(error);
+            let _ = self.note.set(Refusal::Denied(problem, hint));
         }
     }
 
@@ -53,6 +64,43 @@ impl<S> Noting<S> {
         }
     }
 }
+
+impl<S: AsyncRead + Unpin> Noting<S> {
+    /// After a write that failed: a server that judged us has said so before it closed the connection, and what it said
+    /// may be on its way through the runtime still.
+    fn settle<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        let failed = matches!(written, Poll::Ready(Err(_)));
+        if failed && self.read_last_words(context).is_pending() && self.waited < READS {
+            self.waited += 1;
+            return Poll::Pending;
+        }
+        written
+    }
+
+    fn read_last_words(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut space = [0; 1024];
+        for _ in 0..READS {
+            let mut buffer = ReadBuf::new(&mut space);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => self.look(buffer.filled()),
+                Poll::Ready(Ok(())) => break,
+                Poll::Ready(Err(error)) => {
+                    self.note(&error);
+                    break;
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// More than what a server says before it is answered.
+const READS: usize = 16;
 
 /// How many bytes tell what a server speaks: its first frame, whose kind is in the fourth, must be one of settings
 /// (RFC 9113, 3.4).
@@ -80,12 +128,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         match &read {
             Poll::Ready(Ok(())) => self.look(&buffer.filled()[before..]),
-            Poll::Ready(Err(error)) if is_judgement(error) => {
-                // The first one is the cause of what follows.
-                let (problem, hint) = of_handshake(error);
-                let _ = self.note.set(Refusal::Denied(problem, hint));
-            }
-            _ => {}
+            Poll::Ready(Err(error)) => self.note(error),
+            Poll::Pending => {}
         }
         read
     }
@@ -97,17 +141,19 @@ fn is_judgement(error: &io::Error) -> bool {
     matches!(inner, Some(rustls::Error::AlertReceived(_)))
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Noting<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.settle(written, context)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.settle(flushed, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -119,7 +165,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Noting<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.settle(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {
