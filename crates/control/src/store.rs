@@ -117,9 +117,6 @@ pub fn run(options: StoreOptions) -> Result<()> {
 }
 
 async fn serve(options: StoreOptions) -> Result<()> {
-    let health = http::Server::bind(options.health_listen)
-        .await
-        .context("give --health-listen a free address")?;
     let mut config = server::Config {
         listen: options.listen,
         tls: None,
@@ -144,6 +141,10 @@ async fn serve(options: StoreOptions) -> Result<()> {
     let server = Server::bind(config)
         .await
         .context("give --listen a free address")?;
+    // Whoever is told that it is well can reach it.
+    let health = http::Server::bind(options.health_listen)
+        .await
+        .context("give --health-listen a free address")?;
     let pages = StorePages {
         cluster: options.cluster_name.clone(),
         address: server.address(),
