@@ -119,3 +119,70 @@ fn clusters_that_are_cut_from_each_other_forget_nothing_and_catch_up() {
     println!("{flooded:?}; all known {well:?} after healing");
     lab.assert_all_well("--wait 0", 6 * 5 * 6);
 }
+
+/// What the agent says of itself, well or not.
+fn status(lab: &Lab, node: &str) -> Option<Value> {
+    let program = support::program("tombolo");
+    let asked = lab.try_run(&format!(
+        "exec {node} -- {} status -o json",
+        program.display()
+    ));
+    serde_json::from_slice(&asked.stdout).ok()
+}
+
+#[test]
+fn an_agent_that_starts_without_any_store_keeps_what_it_finds() {
+    let lab = Lab::up(
+        "alone",
+        "--clusters 3 --nodes 1 --pods 1 --mesh kvstoremesh",
+    );
+    let (from, to) = (lab.pod("c1-n1-p1"), lab.pod("c2-n1-p1"));
+    let known = || -> BTreeSet<String> {
+        let listed = lab.ask("c1-n1", "ip list");
+        let rows = listed.as_array().unwrap().iter();
+        rows.map(|row| format!("{} {}", row["prefix"], row["identity"]))
+            .collect()
+    };
+    let before = known();
+    let flooded = traffic::flood(&from, &to, to.addresses[0], || {
+        lab.run("process kill c1-control store");
+        lab.run("process kill c1-n1 agent");
+        lab.run("process start c1-n1 agent --no-wait");
+        let mut last = None;
+        wait_until("an agent that has tried in vain", PATIENCE, || {
+            last = status(&lab, "c1-n1");
+            let peers = last.as_ref().and_then(|status| status["peers"].as_array());
+            peers.is_some_and(|peers| peers.iter().all(|peer| peer["failures"] != 0))
+        });
+        let last = last.unwrap();
+        let awaited = ["cluster1", "cluster2", "cluster3"];
+        assert_eq!(last["awaited"], serde_json::json!(awaited), "{last}");
+        assert!(last["kept"].as_u64() > Some(0), "{last}");
+        assert_eq!(known(), before);
+    });
+    assert_eq!(flooded.lost, 0, "{flooded:?}");
+
+    // One is taken out meanwhile: what is its goes when our own cluster is read, and what is the other's stays.
+    lab.run("process kill c1-n1 agent");
+    lab.run("process kill c1-control kvstoremesh");
+    lab.run("mesh disconnect cluster1 cluster3");
+    lab.run("process start c1-n1 agent --no-wait");
+    lab.run("process start c1-control store");
+    lab.run("process start c1-control apiserver --no-wait");
+    wait_until("cluster3 to be forgotten", PATIENCE, || {
+        let rows = known();
+        !rows.iter().any(|row| row.contains("10.3."))
+    });
+    let last = status(&lab, "c1-n1").unwrap();
+    assert_eq!(last["awaited"], serde_json::json!(["cluster2"]), "{last}");
+    let of_two = |rows: &BTreeSet<String>| {
+        let rows = rows.iter().filter(|row| row.contains("10.2."));
+        rows.cloned().collect::<BTreeSet<_>>()
+    };
+    assert_eq!(of_two(&known()), of_two(&before));
+    lab.run("process start c1-control kvstoremesh --no-wait");
+    wait_until("cluster2 to be read", PATIENCE, || {
+        status(&lab, "c1-n1").is_some_and(|status| status["kept"] == 0 && status["healthy"] == true)
+    });
+    assert_eq!(of_two(&known()), of_two(&before));
+}

@@ -187,6 +187,7 @@ pub struct AddressView {
     pub identity: Identity,
     /// `local 3`, `host`, `remote cluster2/node1`, `world`, `nowhere`.
     pub place: String,
+    /// Who says so; `kept` if nobody has since the agent's start.
     pub source: String,
 }
 

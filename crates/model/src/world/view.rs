@@ -48,19 +48,27 @@ impl World {
         std::iter::once(own).chain(others).collect()
     }
 
+    /// Those that somebody speaks of, and those that the kernel is left with for whoever is awaited.
     pub fn addresses(&self) -> Vec<AddressView> {
         let view = self.wanted();
         let tables = view.tables();
         let prefixes = tables.addresses.keys();
         let attributed = prefixes.filter_map(|prefix| Some((prefix, view.attributed(&prefix)?)));
-        attributed
-            .map(|(prefix, (reach, source))| AddressView {
+        let known = attributed.map(|(prefix, (reach, source))| (prefix, reach, source.to_string()));
+        let held = self.ledger.held().addresses.iter();
+        let kept = held.filter(|(prefix, _)| !tables.addresses.contains_key(prefix));
+        let kept = kept.map(|(prefix, reach)| (prefix, *reach, "kept".to_owned()));
+        let mut all: Vec<AddressView> = known
+            .chain(kept)
+            .map(|(prefix, reach, source)| AddressView {
                 prefix,
                 identity: reach.identity,
                 place: self.place_name(reach.place),
-                source: source.to_string(),
+                source,
             })
-            .collect()
+            .collect();
+        all.sort_by_key(|view| view.prefix);
+        all
     }
 
     fn place_name(&self, place: Place) -> String {

@@ -110,6 +110,13 @@ fn an_unreachable_cluster_keeps_what_is_known_of_it() {
     assert_eq!((status.synced, status.pending), (false, 0));
     assert_eq!(status.awaited, ["c2", "c3"]);
     assert_eq!(status.kept, ALL * IDS.len());
+    let listed = bench.world.addresses();
+    let kept = listed
+        .iter()
+        .find(|view| view.prefix == "10.2.1.5/32".parse().unwrap());
+    let kept = kept.map(|view| (view.identity, view.source.as_str()));
+    assert_eq!(kept, Some((Identity(0x2_0100), "kept")));
+    assert_eq!(listed.len(), bench.kernel.tables.addresses.len());
     assert!(bench.world.synced_but_for_clusters());
 
     // What c3 does not repeat is gone, whoever else is awaited.
