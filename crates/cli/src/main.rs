@@ -9,7 +9,11 @@ mod table;
 
 use clap::{CommandFactory, Parser};
 use command::Command;
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    panic,
+    path::PathBuf,
+    process::{self, ExitCode},
+};
 use tombolo_model::local::{Failure, SOCKET_PATH};
 
 /// Connects the pods of many Kubernetes clusters.
@@ -24,6 +28,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    abort_on_panic();
     let Cli { socket, command } = Cli::parse();
     match command.run(&socket) {
         Ok(code) => code,
@@ -33,6 +38,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// No part goes on beside one that broke, in builds that unwind neither.
+fn abort_on_panic() {
+    let tell = panic::take_hook();
+    panic::set_hook(Box::new(move |what| {
+        tell(what);
+        process::abort();
+    }));
 }
 
 /// The whole command line, for scripts that complete it.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::process::{cargo, is_root, run as execute};
+use crate::process::{cargo, is_root};
 use crate::setup;
 
 #[derive(Args)]
@@ -18,8 +18,7 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<()> {
     setup::run(setup::Extent::Running)?;
-    // Tests start the real programs, which cargo does not build for other crates' tests.
-    execute(&mut cargo(&["build", "--locked", "--bins"]))?;
+    // Builds the real programs too, which tests start and cargo does not build for other crates' tests.
     setup::comparisons()?;
 
     let mut tests = cargo(&["test", "--locked", "--no-fail-fast", "--"]);

@@ -11,12 +11,8 @@ const PROGRAMS: [&str; 4] = ["etcd", "etcdctl", "kube-apiserver", "kubectl"];
 
 /// Of exactly the versions that results were written down for, in the user's cache.
 pub fn comparisons() -> Result<()> {
-    run(&mut cargo(&[
-        "build",
-        "--locked",
-        "--package",
-        "tombolo-cli",
-    ]))?;
+    // All of it, as tests are built: a part alone would compile its dependencies with other features.
+    run(&mut cargo(&["build", "--locked", "--all-targets"]))?;
     say(
         "a real etcd and a real Kubernetes, which tests compare with; built once by Go where they are missing, \
          about five minutes in all",
