@@ -8,6 +8,7 @@
 //! ```
 //! No authority is shared between clusters: a peer gets a certificate of each cluster that it reads.
 
+mod authority;
 mod names;
 #[cfg(test)]
 mod tests;
@@ -18,35 +19,27 @@ use std::{
     io::Write as _,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::UNIX_EPOCH,
 };
 
 use anyhow::{Context as _, Result, bail};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
-};
 use time::OffsetDateTime;
 use tombolo_kvstore::TlsFiles;
 use tombolo_model::config::is_cluster_name;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use names::Owner;
+use authority::now;
+pub use authority::{Authority, DAYS};
+pub use names::{Owner, authorities, public_key, uris};
 pub use users::Users;
 
-const DAY: Duration = Duration::from_secs(86_400);
-const AUTHORITY_DAYS: u32 = 3650;
-/// What upstream's charts issue for.
-pub const DAYS: u32 = 365;
 /// A certificate is renewed when less than a third of its time is left.
 const RENEW_DAYS: i64 = DAYS as i64 / 3;
-/// Clocks of other machines may be late.
-const SKEW: Duration = Duration::from_secs(3600);
 
 /// The folder, with its authority loaded.
 pub struct Certificates {
     folder: PathBuf,
-    issuer: Issuer<'static, KeyPair>,
+    authority: Authority,
 }
 
 /// One certificate, for people.
@@ -102,14 +95,11 @@ impl Certificates {
                 )
             })
         };
-        let (certificate, key) = (read("ca.crt")?, read("ca.key")?);
-        let damaged = |name| format!("{} is damaged", folder.join(name).display());
-        let key = KeyPair::from_pem(&key).with_context(|| damaged("ca.key"))?;
-        let issuer =
-            Issuer::from_ca_cert_pem(&certificate, key).with_context(|| damaged("ca.crt"))?;
+        let authority = Authority::read(read("ca.crt")?, read("ca.key")?);
+        let authority = authority.with_context(|| folder.display().to_string())?;
         Ok(Certificates {
             folder: folder.to_owned(),
-            issuer,
+            authority,
         })
     }
 
@@ -118,11 +108,7 @@ impl Certificates {
     }
 
     fn files(&self, name: &str) -> TlsFiles {
-        TlsFiles {
-            ca: self.folder.join("ca.crt"),
-            certificate: self.folder.join(format!("{name}.crt")),
-            key: self.folder.join(format!("{name}.key")),
-        }
+        files(&self.folder, name)
     }
 
     /// A certificate for a peer, by which it may read. An earlier one of the same peer stays good until it ends.
@@ -184,59 +170,30 @@ impl Certificates {
     }
 
     fn write(&self, owner: &Owner, names: &[String]) -> Result<()> {
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(owner.names(names))
-            .context("a name for the server is neither a DNS name nor an address")?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, owner.common_name());
-        params.key_usages = vec![
-            KeyUsagePurpose::DigitalSignature,
-            KeyUsagePurpose::KeyEncipherment,
-        ];
-        params.extended_key_usages = vec![match owner {
-            Owner::Server => ExtendedKeyUsagePurpose::ServerAuth,
-            _ => ExtendedKeyUsagePurpose::ClientAuth,
-        }];
-        set_validity(&mut params, DAYS);
-        let certificate = params.signed_by(&key, &self.issuer)?;
+        let issued = self.authority.issue(owner, names)?;
         let files = self.files(&owner.file());
         // Who reads between the two finds a pair that does not fit, and tries again.
-        write(&files.key, &key.serialize_pem(), 0o600)?;
-        write(&files.certificate, &certificate.pem(), 0o644)
+        write(&files.key, &issued.key, 0o600)?;
+        write(&files.certificate, &issued.certificate, 0o644)
+    }
+}
+
+/// Those in a folder that are of this name.
+pub fn files(folder: &Path, name: &str) -> TlsFiles {
+    TlsFiles {
+        ca: folder.join("ca.crt"),
+        certificate: folder.join(format!("{name}.crt")),
+        key: folder.join(format!("{name}.key")),
     }
 }
 
 fn make_authority(folder: &Path, cluster: &str) -> Result<()> {
-    let key = KeyPair::generate()?;
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(
-        DnType::CommonName,
-        format!("Tombolo authority of {cluster}"),
-    );
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    set_validity(&mut params, AUTHORITY_DAYS);
-    let certificate = params.self_signed(&key)?;
+    let made = Authority::make(cluster)?;
     // The certificate first: with the key alone, another certificate would be made for it at the next start.
-    write(&folder.join("ca.crt.new"), &certificate.pem(), 0o644)?;
-    write(&folder.join("ca.key"), &key.serialize_pem(), 0o600)?;
+    write(&folder.join("ca.crt.new"), &made.certificate, 0o644)?;
+    write(&folder.join("ca.key"), &made.key, 0o600)?;
     fs::rename(folder.join("ca.crt.new"), folder.join("ca.crt"))
         .with_context(|| format!("cannot write into {}", folder.display()))
-}
-
-fn set_validity(params: &mut CertificateParams, days: u32) {
-    let now = now();
-    params.not_before = now - SKEW;
-    params.not_after = now + DAY * days;
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "certificates are valid by the clock on the wall"
-)]
-fn now() -> OffsetDateTime {
-    SystemTime::now().into()
 }
 
 /// Replaces the file at one instant.

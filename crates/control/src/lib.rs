@@ -14,6 +14,7 @@ mod options;
 mod peers;
 mod store;
 mod supervise;
+pub mod trust;
 mod writing;
 
 pub use apiserver::{ApiserverOptions, run as run_apiserver};

@@ -1,27 +1,27 @@
 //! `tombolo store`: the embedded etcd by itself, with the certificates and users of a cluster's mesh.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+mod admitted;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::Serialize;
-use tokio::{sync::watch, time::sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tombolo_kvstore::{Access, Limits, Memory, Server, server};
+use tombolo_kvstore::{Limits, Memory, Server, server};
 
 use crate::{
-    Answer, Certificates, Folder, LogFormat, Page, Pages, Supervisor, certificates::Users, http,
-    options::megabytes, start_log,
+    Answer, Certificates, LogFormat, Page, Pages, Supervisor,
+    certificates::{self, Users},
+    http,
+    options::megabytes,
+    start_log,
 };
+use admitted::{Trusted, UsersFile};
 
-/// How often certificates are looked at, and the users' file although the kernel told of no change.
+/// How often certificates are looked at.
 const LOOK: Duration = Duration::from_secs(3600);
-const RECHECK: Duration = Duration::from_secs(10);
 
 /// Holds the mesh's state in memory, and speaks etcd's protocol.
 ///
@@ -48,6 +48,9 @@ pub struct StoreOptions {
         default_value = "/var/lib/tombolo/certificates"
     )]
     pub certificates: PathBuf,
+    /// Take ca.crt, server.crt and server.key in that folder as they are, and make none: somebody else renews them
+    #[arg(long, env = "TOMBOLO_CERTIFICATES_GIVEN")]
+    pub certificates_given: bool,
     /// Name or address that clients reach the store by, beside the usual ones
     #[arg(
         long,
@@ -120,6 +123,7 @@ async fn serve(options: StoreOptions) -> Result<()> {
     let mut config = server::Config {
         listen: options.listen,
         tls: None,
+        vouchers: None,
         access: None,
         name: options.cluster_name.clone(),
         limits: Limits {
@@ -131,12 +135,15 @@ async fn serve(options: StoreOptions) -> Result<()> {
     };
     let mut supervisor = Supervisor::new("the store ends, and what it held with it");
     if !options.insecure {
-        let access = secure(&options, &mut config)?;
-        supervisor.spawn(
-            "certificates",
-            look_after_certificates(options.clone(), supervisor.stop()),
-        );
-        supervisor.spawn("users", access.follow(supervisor.stop()));
+        let (users, trusted) = secure(&options, &mut config)?;
+        if !options.certificates_given {
+            supervisor.spawn(
+                "certificates",
+                look_after_certificates(options.clone(), supervisor.stop()),
+            );
+        }
+        supervisor.spawn("users", users.follow(supervisor.stop()));
+        supervisor.spawn("trust", trusted.follow(supervisor.stop()));
     }
     let server = Server::bind(config)
         .await
@@ -161,20 +168,21 @@ async fn serve(options: StoreOptions) -> Result<()> {
     supervisor.run(main).await
 }
 
-/// Certificates and users, before anything listens.
-fn secure(options: &StoreOptions, config: &mut server::Config) -> Result<UsersFile> {
-    let certificates = Certificates::ensure(
-        &options.certificates,
-        &options.cluster_name,
-        &options.server_name,
-    )?;
-    config.tls = Some(certificates.server());
+/// Certificates and who is let in, before anything listens.
+fn secure(options: &StoreOptions, config: &mut server::Config) -> Result<(UsersFile, Trusted)> {
+    config.tls = Some(if options.certificates_given {
+        certificates::files(&options.certificates, "server")
+    } else {
+        let names = &options.server_name;
+        Certificates::ensure(&options.certificates, &options.cluster_name, names)?.server()
+    });
     let path = options.cluster_users.clone();
     let path = path.unwrap_or_else(|| Users::file(&options.certificates));
-    let access = Users::read(&path)?.access(&options.cluster_name);
-    let (sender, receiver) = watch::channel(Arc::new(access));
-    config.access = Some(receiver);
-    UsersFile::open(path, options.cluster_name.clone(), sender)
+    let (users, access) = UsersFile::open(path, options.cluster_name.clone())?;
+    config.access = Some(access);
+    let (trusted, vouchers) = Trusted::open(options.certificates.clone())?;
+    config.vouchers = Some(vouchers);
+    Ok((users, trusted))
 }
 
 /// Renews in time; whoever connects afterwards meets the new ones.
@@ -189,66 +197,6 @@ async fn look_after_certificates(options: StoreOptions, stop: CancellationToken)
             Certificates::ensure(&options.certificates, &options.cluster_name, names)
         {
             tracing::warn!("certificates can't be looked after: {error:#}");
-        }
-    }
-}
-
-/// The users' file, followed.
-struct UsersFile {
-    path: PathBuf,
-    folder: Folder,
-    cluster: String,
-    access: watch::Sender<Arc<Access>>,
-}
-
-impl UsersFile {
-    fn open(
-        path: PathBuf,
-        cluster: String,
-        access: watch::Sender<Arc<Access>>,
-    ) -> Result<UsersFile> {
-        let parent = path.parent().filter(|parent| *parent != Path::new(""));
-        let parent = parent.unwrap_or(Path::new("."));
-        let folder = Folder::watch(parent)
-            .with_context(|| format!("cannot watch {} for the users' file", parent.display()))?;
-        Ok(UsersFile {
-            path,
-            folder,
-            cluster,
-            access,
-        })
-    }
-
-    /// A file that is unusable leaves rights as they were.
-    async fn follow(mut self, stop: CancellationToken) -> Result<()> {
-        let mut complained = None;
-        loop {
-            match Users::read(&self.path) {
-                Ok(users) => {
-                    complained = None;
-                    let now = Arc::new(users.access(&self.cluster));
-                    let changed = self.access.send_if_modified(|present| {
-                        let differs = *present != now;
-                        *present = now;
-                        differs
-                    });
-                    if changed {
-                        tracing::info!(file = %self.path.display(), "who may read has changed");
-                    }
-                }
-                Err(error) => {
-                    let text = format!("{error:#}");
-                    if complained.as_ref() != Some(&text) {
-                        tracing::warn!("who may read stays as it was: {text}");
-                        complained = Some(text);
-                    }
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                changed = self.folder.changed() => changed.context("watching the users' file")?,
-                () = sleep(RECHECK) => {}
-            }
         }
     }
 }

@@ -28,4 +28,4 @@ pub use mvcc::{Limits, WatchSpec};
 pub use record::*;
 pub use server::{Server, serve};
 pub use store::{PageEnd, Store, Watch};
-pub use tls::TlsFiles;
+pub use tls::{Proof, TlsFiles, Voucher, Vouchers};

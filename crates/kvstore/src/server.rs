@@ -25,7 +25,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use crate::{
     access::Access,
@@ -33,7 +33,7 @@ use crate::{
     memory::Memory,
     mvcc::Limits,
     record::Revision,
-    tls::{TlsFiles, common_name},
+    tls::{TlsFiles, Vouchers, common_name},
     wire::Header,
 };
 
@@ -58,6 +58,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Without it, anyone who reaches the address is let in.
     pub tls: Option<TlsFiles>,
+    /// Whom other authorities may vouch for; may change at any time.
+    pub vouchers: Option<Receiver<Arc<Vouchers>>>,
     /// May change at any time; without it, whoever is let in may do everything.
     pub access: Option<Receiver<Arc<Access>>>,
     /// The name of the only member.
@@ -74,8 +76,23 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<()>
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
-    tls: Option<TlsFiles>,
+    tls: Option<Tls>,
     service: Arc<Service>,
+}
+
+#[derive(Clone, Debug)]
+struct Tls {
+    files: TlsFiles,
+    vouchers: Option<Receiver<Arc<Vouchers>>>,
+}
+
+impl Tls {
+    /// What holds for a connection that is made now.
+    fn config(&self) -> Result<Arc<ServerConfig>> {
+        let vouchers = self.vouchers.as_ref();
+        let now = vouchers.map(|vouchers| Arc::clone(&vouchers.borrow()));
+        self.files.server(now.unwrap_or_default())
+    }
 }
 
 /// What all connections share.
@@ -95,8 +112,10 @@ impl Server {
     /// Fails at once where certificates are unusable or the address is taken.
     pub async fn bind(config: Config) -> Result<Server> {
         let address = config.listen;
-        if let Some(tls) = &config.tls {
-            tls.server()?;
+        let vouchers = config.vouchers;
+        let tls = config.tls.map(|files| Tls { files, vouchers });
+        if let Some(tls) = &tls {
+            tls.config()?;
         }
         let listen = |source| Error::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
@@ -114,13 +133,13 @@ impl Server {
             access: config.access,
             name: config.name,
             address,
-            secure: config.tls.is_some(),
+            secure: tls.is_some(),
             cluster_id: number(1),
             member_id: number(2),
         };
         Ok(Server {
             listener,
-            tls: config.tls,
+            tls,
             service: Arc::new(service),
         })
     }
@@ -180,16 +199,16 @@ impl Server {
 /// Problems with one connection are its peer's to see; the others go on.
 async fn connection(
     stream: TcpStream,
-    tls: Option<TlsFiles>,
+    tls: Option<Tls>,
     service: Arc<Service>,
     end: Receiver<bool>,
 ) {
     // A failure leaves small packets late, nothing more.
     stream.set_nodelay(true).unwrap_or_default();
-    let Some(files) = tls else {
+    let Some(tls) = tls else {
         return requests(stream, None, service, end).await;
     };
-    let Ok(config) = files.server() else {
+    let Ok(config) = tls.config() else {
         return;
     };
     let handshake = timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream));

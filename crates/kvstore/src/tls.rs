@@ -16,8 +16,10 @@ use tokio_rustls::rustls::{
 use crate::error::{Error, Result};
 
 mod name;
+mod vouch;
 
 pub use name::common_name;
+pub use vouch::{Proof, Voucher, Vouchers};
 
 const ALPN: &[u8] = b"h2";
 
@@ -30,13 +32,16 @@ pub struct TlsFiles {
 }
 
 impl TlsFiles {
-    /// For a server that only lets in who has a certificate.
-    pub fn server(&self) -> Result<Arc<ServerConfig>> {
+    /// For a server that only lets in who has a certificate: of our authority, or of who may vouch for this user.
+    pub fn server(&self, vouchers: Arc<Vouchers>) -> Result<Arc<ServerConfig>> {
         let provider = provider();
         let roots = Arc::new(self.roots()?);
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
-        let verifier = verifier.map_err(|error| problem(&error))?;
+        let own = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
+        let verifier = Arc::new(vouch::Verifier {
+            own: own.map_err(|error| problem(&error))?,
+            vouchers,
+            provider: Arc::clone(&provider),
+        });
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| problem(&error))?

@@ -60,6 +60,7 @@ impl Store {
         let config = server::Config {
             listen: address.parse().unwrap(),
             tls: None,
+            vouchers: None,
             access: None,
             name: "store".into(),
             limits: Limits::default(),

@@ -1,4 +1,4 @@
-//! Whom a certificate is for, and by which names the store is reached.
+//! Whom a certificate is for, by which names the store is reached, and what else stands in one.
 
 use anyhow::{Context as _, Result};
 use x509_parser::{
@@ -8,6 +8,9 @@ use x509_parser::{
 
 /// The name that upstream's server certificates have.
 pub const SERVER_NAME: &str = "clustermesh-apiserver.kube-system.svc";
+
+/// Of one cluster, while it replaces its authority.
+const AUTHORITIES_MAX: usize = 8;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
@@ -85,4 +88,45 @@ fn spell(name: &GeneralName<'_>) -> Option<String> {
         },
         _ => None,
     }
+}
+
+/// The names of a certificate that are URIs; nothing if it is none.
+pub fn uris(der: &[u8]) -> Option<Vec<String>> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let alternatives = certificate.subject_alternative_name().ok()?;
+    let names = alternatives.map_or(&[][..], |found| &found.value.general_names[..]);
+    let uris = names.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => Some((*uri).to_owned()),
+        _ => None,
+    });
+    Some(uris.collect())
+}
+
+pub fn public_key(der: &[u8]) -> Option<Vec<u8>> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(certificate.public_key().subject_public_key.data.to_vec())
+}
+
+/// The certificates of authorities in a text, in DER; at least one.
+pub fn authorities(pem: &str) -> Result<Vec<Vec<u8>>, String> {
+    let mut found = Vec::new();
+    for part in x509_parser::pem::Pem::iter_from_buffer(pem.as_bytes()) {
+        let part = part.map_err(|error| format!("it is not PEM: {error}"))?;
+        if part.label != "CERTIFICATE" {
+            return Err(format!(
+                "a {} has no place in it",
+                part.label.to_lowercase()
+            ));
+        }
+        let (_, certificate) = X509Certificate::from_der(&part.contents)
+            .map_err(|_| "it holds no certificate".to_owned())?;
+        if !certificate.is_ca() {
+            return Err("a certificate in it is not of an authority".to_owned());
+        }
+        found.push(part.contents);
+    }
+    if found.is_empty() || found.len() > AUTHORITIES_MAX {
+        return Err(format!("it holds {} certificates", found.len()));
+    }
+    Ok(found)
 }

@@ -24,7 +24,9 @@ fn a_first_start_makes_all_and_a_second_one_nothing() {
     let place = Place::new();
     let names = ["192.0.2.7".to_owned()];
     let made = Certificates::ensure(&place.0, "c1", &names).unwrap();
-    made.server().server().expect("rustls takes them");
+    made.server()
+        .server(Default::default())
+        .expect("rustls takes them");
     let listed = made.list().unwrap();
     let found: Vec<_> = listed
         .iter()
@@ -143,7 +145,7 @@ fn half_an_authority_is_not_taken_for_none() {
     fs::write(place.0.join("ca.key"), "rubbish").unwrap();
     let error = Certificates::ensure(&place.0, "c1", &[]).err().unwrap();
     assert!(
-        format!("{error:#}").contains("ca.key is damaged"),
+        format!("{error:#}").contains("the authority's key is damaged"),
         "{error:#}"
     );
 }

@@ -90,6 +90,7 @@ async fn rights_taken_away_end_watches() {
     let config = Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         tls: Some(certificates.server()),
+        vouchers: None,
         access: Some(access),
         name: "test".to_owned(),
         limits: Limits::default(),
@@ -118,6 +119,7 @@ async fn another_cluster_behind_the_address_is_noticed() {
     let config = Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         tls: Some(certificates.server()),
+        vouchers: None,
         access: None,
         name: "test".to_owned(),
         limits: Limits::default(),
@@ -156,6 +158,7 @@ async fn slow_watches_hold_up_nobody() {
     let config = Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         tls: Some(certificates.server()),
+        vouchers: None,
         access: None,
         name: "test".to_owned(),
         limits: Limits {

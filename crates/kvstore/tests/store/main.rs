@@ -38,6 +38,7 @@ impl Embedded {
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             tls: Some(tls),
+            vouchers: None,
             access,
             name: "test".to_owned(),
             limits: Limits::default(),

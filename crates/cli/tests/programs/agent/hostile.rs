@@ -93,6 +93,7 @@ impl Hostile {
         let config = server::Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             tls,
+            vouchers: None,
             access: None,
             name: "hostile".into(),
             limits: Limits {
