@@ -25,9 +25,10 @@
 //! * **Refusals.** What is malformed is refused with its path and reason and rejects only itself; what was known of the
 //!   object before stays.
 //!
-//! [`Snapshot`] makes a folder of manifests one snapshot, [`watch`] reads streams of watch events. Files, pipes and
-//! connections are whose who call.
+//! [`Snapshot`] makes a folder of manifests one snapshot, [`watch`] reads streams of watch events. Files and pipes are
+//! whose who call. [`Client`] is the one that speaks to an API server.
 
+pub mod client;
 pub mod manifest;
 pub mod object;
 mod reject;
@@ -35,6 +36,7 @@ mod snapshot;
 mod translator;
 pub mod watch;
 
+pub use client::Client;
 pub use object::{Kind, Object, ObjectKey};
 pub use reject::Reject;
 pub use snapshot::Snapshot;

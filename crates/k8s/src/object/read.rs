@@ -27,16 +27,20 @@ pub(crate) struct Head {
     #[serde(deserialize_with = "or_default")]
     pub(crate) kind: String,
     #[serde(deserialize_with = "or_default")]
-    metadata: Name,
+    pub(crate) metadata: Meta,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Name {
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Meta {
     #[serde(deserialize_with = "or_default")]
-    name: String,
+    pub(crate) name: String,
     #[serde(deserialize_with = "or_default")]
-    namespace: String,
+    pub(crate) namespace: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) resource_version: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) uid: String,
 }
 
 impl Head {
@@ -47,7 +51,9 @@ impl Head {
 
 /// Which object it is. Names are part of keys in the mesh's store, so none may look like several.
 pub(crate) fn key(kind: Kind, head: Head) -> Result<ObjectKey, Fault> {
-    let Name { name, namespace } = head.metadata;
+    let Meta {
+        name, namespace, ..
+    } = head.metadata;
     let namespace = match (kind.is_namespaced(), namespace) {
         (false, _) => String::new(),
         (true, namespace) if namespace.is_empty() => DEFAULT_NAMESPACE.to_owned(),
