@@ -4,9 +4,11 @@
 
 mod build;
 mod list;
+mod packages;
 mod version;
 
 pub use list::{ALL, Binary};
+pub use packages::packaged;
 
 use crate::{error, progress::Progress};
 use serde::Serialize;
@@ -39,6 +41,20 @@ pub enum Error {
         folder: PathBuf,
         go: String,
         passed: Passed,
+    },
+    #[error(
+        "{name} is not on PATH; install the Debian package {package}, or run `cargo xtask setup`"
+    )]
+    NoPackage {
+        name: &'static str,
+        package: &'static str,
+    },
+    #[error("{} is {is}; a lab needs {name} {wanted} or newer", path.display())]
+    Old {
+        path: PathBuf,
+        name: &'static str,
+        is: String,
+        wanted: &'static str,
     },
     #[error(
         "Go could not build {name} {version}; is the network there, and room on the disk? Its last words:\n{said}"

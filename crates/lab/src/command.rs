@@ -1,19 +1,21 @@
 //! The verbs of `tombolo lab`.
 
 use crate::{
+    echo::Echo,
     error::Result,
-    plan::{Fabric, MachineId, Mesh, NodeId, PodId, Target, Underlay, parse_routing},
+    plan::{MachineId, NodeId, PodId, Target},
     state::{Lab, Role},
 };
 use clap::{Args, Subcommand, ValueEnum};
-use std::path::PathBuf;
-use tombolo_model::net::RoutingMode;
+use std::{net::SocketAddr, path::PathBuf};
 
 mod binaries;
 mod mesh;
 mod run;
+mod up;
 use mesh::{MeshVerb, ProcessVerb, StoreVerb};
 pub use run::run;
+use up::Up;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -23,6 +25,8 @@ pub enum Command {
     Down(Name),
     /// List the labs there are
     List,
+    /// Name the file that leads kubectl and others to the clusters: KUBECONFIG=$(tombolo lab kubeconfig)
+    Kubeconfig(Name),
     /// Show machines, processes and pods; the exit code is 0 only if all of them are well
     Status {
         #[command(flatten)]
@@ -43,7 +47,12 @@ pub enum Command {
         #[arg(long, default_value_t = 10)]
         wait: u64,
     },
-    /// Add and delete pods
+    /// Give nodes images of containers
+    #[command(subcommand)]
+    Image(ImageVerb),
+    /// Answer who this is and whom it was asked by, over HTTP, TCP and UDP; made for pods
+    Echo(Echo),
+    /// Add and delete pods of a bare lab
     #[command(subcommand)]
     Pod(PodVerb),
     /// Stop, kill and start the programs of machines
@@ -126,7 +135,17 @@ pub enum Hidden {
         words: Vec<String>,
     },
     #[command(hide = true)]
-    Init { host_name: String },
+    Init {
+        host_name: String,
+        #[arg(long)]
+        images: Option<PathBuf>,
+    },
+    #[command(hide = true)]
+    Door {
+        port: u16,
+        netns: String,
+        to: SocketAddr,
+    },
     #[command(hide = true)]
     Relay {
         #[arg(long)]
@@ -174,38 +193,6 @@ pub struct At {
     target: Target,
 }
 
-#[derive(Debug, Args)]
-pub struct Up {
-    /// Nodes and pods as plain namespaces, without Kubernetes
-    #[arg(long)]
-    bare: bool,
-    #[command(flatten)]
-    lab: Name,
-    #[arg(long, default_value_t = 2)]
-    clusters: u8,
-    /// Nodes of each cluster
-    #[arg(long, default_value_t = 2)]
-    nodes: u8,
-    /// Pods of each node
-    #[arg(long, default_value_t = 2)]
-    pods: u8,
-    /// How packets reach other nodes: tunnel or native
-    #[arg(long, default_value_t = RoutingMode::Tunnel, value_parser = parse_routing)]
-    routing_mode: RoutingMode,
-    /// Addresses of the nodes: ipv4 (and IPv6 beside it) or ipv6 alone
-    #[arg(long, value_enum, default_value_t = Underlay::Ipv4)]
-    underlay: Underlay,
-    /// What joins the nodes; direct is one wire between two nodes, for benchmarks
-    #[arg(long, value_enum, default_value_t = Fabric::Router)]
-    fabric: Fabric,
-    /// How agents learn of other nodes and their pods; kvstoremesh where there are several clusters, unless joined by one wire
-    #[arg(long, value_enum)]
-    mesh: Option<Mesh>,
-    /// Let pods speak to the world with their own addresses
-    #[arg(long)]
-    no_masquerade: bool,
-}
-
 #[derive(Debug, Subcommand)]
 pub enum PodVerb {
     /// Add a pod to a node
@@ -228,6 +215,16 @@ pub enum PodVerb {
         pod: PodId,
         #[command(flatten)]
         wait: Wait,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ImageVerb {
+    /// Give all nodes the images in an archive, as `docker save` and others write them
+    Load {
+        #[command(flatten)]
+        lab: Name,
+        file: PathBuf,
     },
 }
 

@@ -7,6 +7,7 @@ use crate::{
     Error,
     error::Result,
     inside::KEPT,
+    kubernetes::{DISK, disk},
     plan::{MachineId, Namespace, check_name},
     state::{self, FOLDER, folder},
 };
@@ -24,13 +25,16 @@ pub struct Remains {
     pub namespaces: Vec<String>,
     pub cgroups: Vec<String>,
     pub folder: bool,
+    /// The folder for what is too large for memory.
+    pub disk: bool,
     /// The lab holds the folder that its nodes mount over.
     pub hold: bool,
 }
 
 impl Remains {
     pub fn is_empty(&self) -> bool {
-        self.namespaces.is_empty() && self.cgroups.is_empty() && !self.folder && !self.hold
+        let folders = self.folder || self.disk || self.hold;
+        self.namespaces.is_empty() && self.cgroups.is_empty() && !folders
     }
 
     pub fn words(&self) -> String {
@@ -38,7 +42,7 @@ impl Remains {
             "{} network namespaces, {} cgroups{}",
             self.namespaces.len(),
             self.cgroups.len(),
-            if self.folder || self.hold {
+            if self.folder || self.disk || self.hold {
                 ", its folder"
             } else {
                 ""
@@ -52,12 +56,17 @@ pub fn remains(lab: &str) -> Result<Remains> {
     let netns_folder = netns_folder.parent().expect("namespaces lie in a folder");
     Ok(Remains {
         namespaces: entries(netns_folder, |name| Namespace::parse(lab, name).is_some())?,
-        cgroups: entries(&cgroup::root(), |name| {
-            MachineId::from_cgroup(lab, name).is_some()
-        })?,
+        cgroups: cgroups(lab)?,
         folder: folder(lab).exists(),
+        disk: disk(lab).exists(),
         hold: hold(lab).exists(),
     })
+}
+
+fn cgroups(lab: &str) -> Result<Vec<String>> {
+    let mut names = cgroup::names()?;
+    names.retain(|name| MachineId::from_cgroup(lab, name).is_some());
+    Ok(names)
 }
 
 /// Keeps the folder that nodes mount over from being removed with another lab.
@@ -112,7 +121,7 @@ pub fn down(lab: &str) -> Result<bool> {
     if !problems.is_empty() {
         return Err(Error::Remaining { problems });
     }
-    for folder in [hold(lab), folder(lab)] {
+    for folder in [hold(lab), disk(lab), folder(lab)] {
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(Error::file("remove", folder)(error));
@@ -121,7 +130,7 @@ pub fn down(lab: &str) -> Result<bool> {
         }
     }
     // Shared with other labs, and with an agent of this machine's own: gone when empty.
-    for shared in [FOLDER, KEPT] {
+    for shared in [FOLDER, KEPT, DISK] {
         let _ = fs::remove_dir(shared);
     }
     Ok(true)

@@ -27,7 +27,7 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
-    #[error("there is no lab named {lab}; make one with `tombolo lab up --bare --name {lab}`")]
+    #[error("there is no lab named {lab}; make one with `tombolo lab up --name {lab}`")]
     NoLab { lab: String },
     #[error(
         "a lab named {lab} is there already; remove it with `tombolo lab down --name {lab}` or choose another --name"
@@ -41,8 +41,26 @@ pub enum Error {
         "another command is changing the lab {lab} (process {pid}); wait for it to end and try again"
     )]
     Busy { lab: String, pid: u32 },
-    #[error("only bare labs can be made; add --bare")]
-    NotBare,
+    #[error("the lab {lab} is a bare one, without Kubernetes; make another without --bare")]
+    NoKubernetes { lab: String },
+    #[error(
+        "a lab of this shape needs {needed} MiB of memory and {available} MiB are free; end other programs, or make it smaller \
+         with --clusters and --nodes"
+    )]
+    Memory { needed: u64, available: u64 },
+    #[error("cannot make a certificate")]
+    Certificate {
+        #[source]
+        source: rcgen::Error,
+    },
+    #[error(
+        "{cluster} does not know its nodes {nodes} after {seconds} s; see `tombolo lab logs NODE kubelet`"
+    )]
+    NoNodes {
+        cluster: String,
+        nodes: String,
+        seconds: u64,
+    },
     #[error("{lab} has no {what} named {name}; it has {known}")]
     Unknown {
         lab: String,

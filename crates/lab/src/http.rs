@@ -1,7 +1,7 @@
 //! One page of a program's probes, asked for in the calling thread's network namespace.
 
 use std::{
-    io::{self, ErrorKind, Read as _, Write as _},
+    io::{self, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -17,11 +17,15 @@ pub struct Page {
 }
 
 pub fn get(address: SocketAddr, path: &str) -> io::Result<Page> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
+    exchange(stream, &address.to_string(), path)
+}
+
+pub fn exchange(mut stream: impl Read + Write, host: &str, path: &str) -> io::Result<Page> {
     // Of this version, a page ends with the connection and never comes in chunks.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n")?;
     let mut text = String::new();
     stream.take(PAGE_BYTES_MAX).read_to_string(&mut text)?;
     parse(&text).ok_or_else(|| ErrorKind::InvalidData.into())

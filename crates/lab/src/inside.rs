@@ -1,6 +1,11 @@
 //! What runs inside of a node: its first process, and the container runtime's part in a pod's life.
 //!
+//! What makes a node of Kubernetes of it is `node`'s.
 //! Knows nothing of the lab around it; all it needs comes as arguments.
+
+mod node;
+
+pub use node::loopback;
 
 use crate::{Error, error::Result};
 use std::{
@@ -25,8 +30,9 @@ pub const FACTS: &str = "/run/lab/facts.json";
 pub const KEPT: &str = "/var/lib/tombolo";
 pub const POD_INTERFACE: &str = "eth0";
 
-/// Furnishes the node's mounts and host name, then holds its namespaces until killed.
-pub fn init(host_name: &str) -> Result<()> {
+/// Furnishes the node's mounts and host name, then holds its namespaces until killed. With a folder for images it is made
+/// ready for Kubernetes.
+pub fn init(host_name: &str, images: Option<&Path>) -> Result<()> {
     let name_file = "/proc/sys/kernel/hostname";
     fs::write(name_file, host_name).map_err(Error::file("write", name_file))?;
     fs::create_dir_all(KEPT).map_err(Error::file("create", KEPT))?;
@@ -36,6 +42,9 @@ pub fn init(host_name: &str) -> Result<()> {
     mount::make_shared("/run")?;
     mount::bpffs("/sys/fs/bpf")?;
     fs::create_dir_all(FOLDER).map_err(Error::file("create", FOLDER))?;
+    if let Some(images) = images {
+        node::furnish(images)?;
+    }
     fs::write(READY, "").map_err(Error::file("write", READY))?;
     loop {
         thread::park();

@@ -1,4 +1,5 @@
-//! Whole clusters on one machine: nodes and pods as network namespaces, joined by a fabric that can be hurt.
+//! Whole clusters on one machine: real Kubernetes, or bare nodes and pods, in namespaces that a fabric joins which can be
+//! hurt.
 //!
 //! Starts the real programs and asks them as any user would; knows nothing of the inside of agent and data path.
 
@@ -9,12 +10,15 @@ mod binaries;
 mod check;
 mod command;
 mod down;
+mod echo;
 mod error;
 mod fabric;
 mod facts;
 mod fault;
 mod http;
+mod image;
 mod inside;
+mod kubernetes;
 mod learn;
 mod logs;
 mod machine;

@@ -3,7 +3,7 @@
 use crate::{
     Error,
     error::Result,
-    inside, learn,
+    inside, kubernetes, learn,
     plan::{MachineId, Mesh, Namespace, NodeId, PodId},
     process::{Namespaces, Process, Start, last_words, own_program},
     programs,
@@ -67,7 +67,7 @@ impl State {
     pub fn words_in(&self, machine: impl Into<MachineId>, words: &[&str]) -> Result<Vec<String>> {
         let machine = machine.into();
         let own = own_program()?.display().to_string();
-        let join = ["lab", "join", &machine.cgroup(&self.name), "--"].map(str::to_owned);
+        let join = ["lab", "join", &self.cgroup(machine), "--"].map(str::to_owned);
         let mut all = vec![own.clone()];
         all.extend(join);
         all.extend(self.namespaces_of(machine)?.words());
@@ -81,13 +81,20 @@ impl State {
 pub fn start_init(lab: &mut Lab, machine: MachineId) -> Result<()> {
     let folder = lab.machine_folder(machine);
     fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
-    let cgroup_name = machine.cgroup(&lab.name);
+    let cgroup_name = lab.cgroup(machine);
+    let mut words = ["lab", "init", &machine.to_string()]
+        .map(str::to_owned)
+        .to_vec();
+    if let (MachineId::Node(_), Some(_)) = (machine, lab.shape.kubernetes) {
+        cgroup::create_everywhere(&machine.cgroup(&lab.name))?;
+        let images = kubernetes::make_disk(lab, machine)?;
+        words.extend(["--images".to_owned(), images.display().to_string()]);
+    }
     cgroup::create(&cgroup_name)?;
     let namespaces = Namespaces {
         new_mounts: true,
         ..Namespaces::of_net(&Namespace::Machine(machine).name(&lab.name))
     };
-    let words = ["lab", "init", &machine.to_string()].map(str::to_owned);
     let process = Start {
         namespaces: &namespaces,
         cgroup: &cgroup_name,
@@ -110,18 +117,27 @@ pub fn wait_for_init(lab: &State, machine: MachineId) -> Result<()> {
     })
 }
 
-/// Starts a program of ours, which does not run, and waits for nothing.
+/// Starts a program that does not run, and waits for nothing.
 pub fn start(lab: &mut Lab, machine: MachineId, role: Role) -> Result<()> {
     check_role(lab, machine, role)?;
-    if let (MachineId::Node(node), Mesh::Facts) = (machine, lab.shape.mesh) {
+    if let (MachineId::Node(node), Role::Agent, Mesh::Facts) = (machine, role, lab.shape.mesh) {
         learn::write_facts(lab, node)?;
     }
+    let (program, arguments) = match lab.shape.kubernetes {
+        Some(objects) => kubernetes::words(lab, machine, role, objects)?,
+        None => (own_program()?, programs::words(lab, machine, role)?),
+    };
+    let namespaces = match role {
+        // Its port is this machine's.
+        Role::Door => Namespaces::default(),
+        _ => lab.namespaces_of(machine)?,
+    };
     let process = Start {
-        namespaces: &lab.namespaces_of(machine)?,
-        cgroup: &machine.cgroup(&lab.name),
+        namespaces: &namespaces,
+        cgroup: &lab.cgroup(machine),
         log: &lab.log_file(machine, role),
-        program: &own_program()?,
-        arguments: &programs::words(lab, machine, role)?,
+        program: &program,
+        arguments: &arguments,
     }
     .detached()?;
     remember(lab, machine, role, process)
@@ -129,9 +145,8 @@ pub fn start(lab: &mut Lab, machine: MachineId, role: Role) -> Result<()> {
 
 /// The programs of all machines that are chosen, control machines first.
 pub fn programs(lab: &State, chosen: impl Fn(MachineId, Role) -> bool) -> Vec<(MachineId, Role)> {
-    let mesh = lab.shape.mesh;
     let roles = |machine| {
-        Role::of(machine, mesh)
+        Role::of(machine, &lab.shape)
             .iter()
             .map(move |role| (machine, *role))
     };
@@ -142,7 +157,7 @@ pub fn programs(lab: &State, chosen: impl Fn(MachineId, Role) -> bool) -> Vec<(M
 
 pub fn check_role(lab: &State, machine: MachineId, role: Role) -> Result<()> {
     lab.machine(machine)?;
-    let known = Role::of(machine, lab.shape.mesh);
+    let known = Role::of(machine, &lab.shape);
     if known.contains(&role) {
         return Ok(());
     }

@@ -11,8 +11,10 @@ use std::{
 use tombolo_model::net::RoutingMode;
 
 mod kinds;
+mod kubernetes;
 mod names;
-pub use kinds::{Fabric, Mesh, Underlay};
+pub use kinds::{Fabric, Mesh, Objects, Underlay};
+pub use kubernetes::{Cluster, NODE_MASK, NODE_MASK_V6, SERVICES, clusters};
 pub use names::{MachineId, Namespace, NodeId, PodId, Target, cluster_name, parse_cluster};
 
 /// Host number of a cluster's control machine.
@@ -34,6 +36,9 @@ pub struct Shape {
     pub fabric: Fabric,
     pub mesh: Mesh,
     pub masquerade: bool,
+    /// Where Kubernetes keeps its objects, in a lab that is no bare one.
+    #[serde(default)]
+    pub kubernetes: Option<Objects>,
 }
 
 /// A shape or a name that no lab can have.
@@ -59,6 +64,29 @@ pub enum PlanError {
         "{name:?} is no name for a lab; use 1 to {NAME_LENGTH_MAX} lower-case letters, digits and dashes, a letter first"
     )]
     Name { name: String },
+    #[error(
+        "{name:?} is no name for a cluster; use 1 to 32 lower-case letters, digits and dashes, without a dash at \
+         either end"
+    )]
+    ClusterName { name: String },
+    #[error("two clusters are named {name}; give each a name of its own with --names")]
+    SameName { name: String },
+    #[error(
+        "{option} gives {given} for {clusters} clusters; give one for each, with commas between them"
+    )]
+    PerCluster {
+        option: &'static str,
+        given: usize,
+        clusters: u8,
+    },
+    #[error(
+        "the pod range {range} {problem}; choose another with --pod-ranges, such as 10.1.0.0/16"
+    )]
+    PodRange { range: IpNet, problem: String },
+    #[error("{option} is for bare labs; leave it out or add --bare")]
+    OnlyBare { option: &'static str },
+    #[error("{option} is for labs with Kubernetes; leave it out or take --bare away")]
+    NotBare { option: &'static str },
     #[error("{text:?} names no {what}; write {example}")]
     Text {
         what: &'static str,
@@ -120,7 +148,7 @@ impl Shape {
 
     /// Control machines come first: agents find their stores.
     pub fn machines(&self) -> impl Iterator<Item = MachineId> + use<> {
-        let controls = if self.mesh == Mesh::Facts {
+        let controls = if self.mesh == Mesh::Facts && self.kubernetes.is_none() {
             0
         } else {
             self.clusters

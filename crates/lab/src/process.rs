@@ -185,10 +185,12 @@ pub fn run_tool(tool: &'static str, command: &mut Command) -> Result<Output> {
 fn no_tool(tool: &'static str) -> impl FnOnce(std::io::Error) -> Error {
     move |source| Error::NoTool {
         tool,
-        package: if tool == "tc" {
-            "iproute2"
-        } else {
-            "util-linux"
+        package: match tool {
+            "tc" => "iproute2",
+            "ldd" => "libc-bin",
+            "ctr" => "containerd",
+            "busybox" => "busybox-static",
+            _ => "util-linux",
         },
         source,
     }

@@ -5,7 +5,7 @@ use crate::{
     api::Api,
     error::Result,
     fabric::DEVICE,
-    http, inside, mesh,
+    http, inside, kubernetes, mesh,
     plan::{MachineId, Mesh, Namespace, NodeId, cluster_name, pod_ranges},
     state::{Role, State},
 };
@@ -24,9 +24,7 @@ fn health(role: Role) -> SocketAddr {
         Role::Store => 9963,
         Role::Kvstoremesh => 9964,
         Role::Apiserver => 9962,
-        Role::Init | Role::Relay | Role::Agent => {
-            unreachable!("the {} serves no such pages", role.name())
-        }
+        role => unreachable!("the {} serves no such pages", role.name()),
     };
     ([127, 0, 0, 1], port).into()
 }
@@ -110,6 +108,9 @@ fn writer(state: &State, cluster: u8, role: Role, words: &mut Words) {
 
 /// Why a program is not ready yet, if it is not.
 pub fn trouble(state: &State, machine: MachineId, role: Role) -> Result<Option<String>> {
+    if state.shape.kubernetes.is_some() {
+        return kubernetes::trouble(state, machine, role);
+    }
     if let (MachineId::Node(node), Role::Agent) = (machine, role) {
         let status = agent_status(state, node)?;
         return Ok((!status.synced).then(|| "it has not heard all yet".into()));

@@ -106,7 +106,7 @@ pub fn insert(lab: &mut Lab, gateway: &Site, machine: MachineId, delay_ms: u32) 
     let log = lab.log_file(machine, Role::Relay);
     let relay = Start {
         namespaces: &Namespaces::of_net(&Namespace::Gateway(machine.cluster()).name(&lab.name)),
-        cgroup: &machine.cgroup(&lab.name),
+        cgroup: &lab.cgroup(machine),
         log: &log,
         program: &own_program()?,
         arguments: &words.map(str::to_owned),

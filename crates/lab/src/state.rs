@@ -5,7 +5,7 @@
 use crate::{
     Error,
     error::Result,
-    plan::{MachineId, PodId, Shape, Target, check_name, cluster_name},
+    plan::{Cluster, MachineId, PodId, Shape, Target, check_name, cluster_name},
     process::Process,
 };
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,9 @@ pub struct State {
     pub made: bool,
     pub machines: BTreeMap<MachineId, Machine>,
     pub pods: BTreeMap<PodId, Pod>,
+    /// Of a lab that is no bare one.
+    #[serde(default)]
+    pub kubernetes: Kubernetes,
     /// How many containers there have been.
     #[serde(default)]
     pub containers: u32,
@@ -52,9 +55,18 @@ pub struct State {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
-    /// By role; Kubernetes' own will join them.
     pub processes: BTreeMap<Role, Process>,
     pub faults: Faults,
+}
+
+/// What clusters of Kubernetes have beside their machines.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Kubernetes {
+    pub clusters: BTreeMap<u8, Cluster>,
+    /// Where the programs of others are, by name.
+    pub binaries: BTreeMap<String, PathBuf>,
+    /// Ports of this machine that lead to the clusters' API servers.
+    pub doors: BTreeMap<u8, u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,14 +148,17 @@ impl Lab {
         })
     }
 
-    pub fn create(name: &str, shape: Shape) -> Result<Lab> {
+    pub fn create(name: &str, shape: Shape, kubernetes: Kubernetes) -> Result<Lab> {
         let folder = folder(name);
         fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
         let lock = take_lock(name)?;
         if state_file(name).exists() {
             return Err(Error::LabExists { lab: name.into() });
         }
-        let state = State::new(name, shape);
+        let state = State {
+            kubernetes,
+            ..State::new(name, shape)
+        };
         let lab = Lab {
             state,
             _lock: Some(lock),
@@ -167,6 +182,7 @@ impl State {
             made: false,
             machines: BTreeMap::new(),
             pods: BTreeMap::new(),
+            kubernetes: Kubernetes::default(),
             containers: 0,
             numbers: BTreeMap::new(),
             strangers: BTreeSet::new(),
@@ -178,6 +194,22 @@ impl State {
     /// The number of a cluster, usually that of its name.
     pub fn cluster_id(&self, cluster: u8) -> u8 {
         self.numbers.get(&cluster).copied().unwrap_or(cluster)
+    }
+
+    /// What the cluster's own users call it.
+    pub fn cluster_name(&self, cluster: u8) -> String {
+        let named = self.kubernetes.clusters.get(&cluster);
+        named.map_or_else(|| cluster_name(cluster), |named| named.name.clone())
+    }
+
+    /// The cgroup of the machine's own processes. Containers of a Kubernetes node are beside it: a group has processes or
+    /// controlled groups, not both.
+    pub fn cgroup(&self, machine: MachineId) -> String {
+        let all = machine.cgroup(&self.name);
+        match self.shape.kubernetes {
+            Some(_) => format!("{all}/system"),
+            None => all,
+        }
     }
 
     /// Where a machine's logs are.

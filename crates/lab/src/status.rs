@@ -2,7 +2,7 @@
 
 use crate::{
     error::Result,
-    facts, learn,
+    facts, kubernetes, learn,
     plan::{MachineId, PodId, cluster_name},
     programs,
     state::{Faults, Pod, Role, State},
@@ -168,6 +168,10 @@ fn machine_status(state: &State, machine: MachineId) -> MachineStatus {
 fn ask(state: &State, machine: MachineId, role: Role) -> Result<(String, Option<Value>)> {
     match (machine, role) {
         (_, Role::Init | Role::Relay) => Ok((READY.into(), None)),
+        _ if state.shape.kubernetes.is_some() => {
+            let trouble = kubernetes::trouble(state, machine, role)?;
+            Ok((trouble.unwrap_or_else(|| READY.into()), None))
+        }
         (MachineId::Node(node), _) => {
             let status = programs::agent_status(state, node)?;
             let told = serde_json::to_value(&status).expect("a status is plain data");

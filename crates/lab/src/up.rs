@@ -8,22 +8,33 @@ use crate::{
     pod::{self, PLUGIN},
     process::beside_own_program,
     progress::Progress,
-    state::{self, Lab, Role},
+    state::{self, Kubernetes, Lab, Role},
 };
 use std::fs;
 use tombolo_linux::privilege::missing_capabilities;
 
+/// Makes a bare lab.
 pub fn up(name: &str, shape: Shape) -> Result<Lab> {
     check_name(name)?;
     shape.check()?;
     beside_own_program(PLUGIN)?;
+    raise(name, shape, Kubernetes::default(), build)
+}
+
+/// Has a lab built, of which nothing is there yet.
+pub fn raise(
+    name: &str,
+    shape: Shape,
+    kubernetes: Kubernetes,
+    build: impl FnOnce(&mut Lab, &Progress) -> Result<()>,
+) -> Result<Lab> {
     let missing = missing_capabilities();
     if !missing.is_empty() {
         return Err(Error::Rights { missing });
     }
     refuse_second(name)?;
     let progress = Progress::start();
-    let mut lab = Lab::create(name, shape)?;
+    let mut lab = Lab::create(name, shape, kubernetes)?;
     if let Err(error) = build(&mut lab, &progress) {
         drop(lab);
         // The cause is what the user must see; `down` says again what is left, if anything is.
@@ -51,21 +62,11 @@ fn refuse_second(name: &str) -> Result<()> {
 
 fn build(lab: &mut Lab, progress: &Progress) -> Result<()> {
     let shape = lab.shape;
-    let machines: Vec<MachineId> = shape.machines().collect();
     let nodes = shape.nodes().count();
     progress.step(&format!("lay the {} fabric", shape.fabric), || {
         fabric::make(&lab.name, &shape)
     })?;
-    let hold = down::hold(&lab.name);
-    progress.step(&format!("start {} machines", machines.len()), || {
-        fs::create_dir_all(&hold).map_err(Error::file("create", &hold))?;
-        for machine in &machines {
-            machine::start_init(lab, *machine)?;
-        }
-        machines
-            .iter()
-            .try_for_each(|machine| machine::wait_for_init(lab, *machine))
-    })?;
+    furnish_machines(lab, progress)?;
     if shape.mesh != Mesh::Facts {
         let what = format!("start {} stores ({})", shape.clusters, shape.mesh);
         progress.step(&what, || start_meshing(lab))?;
@@ -89,6 +90,21 @@ fn build(lab: &mut Lab, progress: &Progress) -> Result<()> {
     })?;
     lab.state.made = true;
     lab.save()
+}
+
+/// Gives every machine its namespaces and its mounts.
+pub fn furnish_machines(lab: &mut Lab, progress: &Progress) -> Result<()> {
+    let machines: Vec<MachineId> = lab.shape.machines().collect();
+    let hold = down::hold(&lab.name);
+    progress.step(&format!("start {} machines", machines.len()), || {
+        fs::create_dir_all(&hold).map_err(Error::file("create", &hold))?;
+        for machine in &machines {
+            machine::start_init(lab, *machine)?;
+        }
+        machines
+            .iter()
+            .try_for_each(|machine| machine::wait_for_init(lab, *machine))
+    })
 }
 
 /// The programs of clusters, which need a store that answers before they are of use.

@@ -1,6 +1,6 @@
-//! Control groups of the unified hierarchy, to hold processes together and end them together.
+//! Control groups, to hold processes together and end them together, by the unified hierarchy.
 //!
-//! Sets no limits. Names are relative to the hierarchy's root, such as `tombolo/lab/node1`.
+//! Where older hierarchies stand beside it, runtimes keep containers in those too: see `legacy`. Sets no limits. Names are relative to the hierarchy's root, such as `tombolo/lab/node1`.
 
 use crate::{Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -9,6 +9,9 @@ use std::{
     io,
     path::{Component, Path, PathBuf},
 };
+
+mod legacy;
+pub use legacy::create_everywhere;
 
 const MOUNT: &str = "/sys/fs/cgroup";
 /// `CGROUP2_SUPER_MAGIC` of `linux/magic.h`.
@@ -37,15 +40,33 @@ pub fn create(name: &str) -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Kills all processes in and below the group, waits for their end, and removes it. No such group is fine.
+/// Kills all processes in and below the group, waits for their end, and removes it from every hierarchy. No such group
+/// is fine.
 pub fn remove(name: &str) -> Result<()> {
     let dir = folder(name)?;
     match fs::write(dir.join("cgroup.kill"), "1") {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        result => result.map_err(|error| Error::at("kill the processes of cgroup", &dir, error))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        result => {
+            result.map_err(|error| Error::at("kill the processes of cgroup", &dir, error))?;
+            wait_until_empty(&dir)?;
+            remove_tree(&dir).map_err(|error| Error::at("remove cgroup", &dir, error))?;
+        }
     }
-    wait_until_empty(&dir)?;
-    remove_tree(&dir).map_err(|error| Error::at("remove cgroup", &dir, error))
+    legacy::remove(name)
+}
+
+/// The groups right below the root of any hierarchy.
+pub fn names() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for root in [root()].into_iter().chain(legacy::roots()) {
+        let fail = |error| Error::at("list the cgroups of", &root, error);
+        let found = children(&root).map_err(fail)?;
+        let found = found.iter().filter_map(|dir| dir.file_name()?.to_str());
+        names.extend(found.map(str::to_owned));
+    }
+    names.sort();
+    names.dedup();
+    Ok(names)
 }
 
 /// Moves a process, with all its threads, into the group.

@@ -3,9 +3,9 @@
 use crate::{Error, Result};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use std::{
-    ffi::{CStr, OsString},
+    ffi::{CStr, CString, OsString},
     fs,
-    os::unix::ffi::OsStringExt as _,
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
     path::{Path, PathBuf},
 };
 
@@ -13,14 +13,42 @@ use std::{
 const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
 const TABLE: &str = "/proc/thread-self/mountinfo";
 
+/// What is for data alone.
+const DATA: MountFlags = MountFlags::NOSUID
+    .union(MountFlags::NODEV)
+    .union(MountFlags::NOEXEC);
+
 /// Mounts a new, empty bpffs on the folder, over whatever is there; makes the folder if need be.
 pub fn bpffs(dir: impl AsRef<Path>) -> Result<()> {
-    mount("bpf", dir.as_ref(), c"mode=0700")
+    mount("bpf", dir.as_ref(), DATA, c"mode=0700")
 }
 
 /// Mounts a new, empty tmpfs on the folder, over whatever is there; makes the folder if need be.
 pub fn tmpfs(dir: impl AsRef<Path>) -> Result<()> {
-    mount("tmpfs", dir.as_ref(), c"mode=0755")
+    mount("tmpfs", dir.as_ref(), DATA, c"mode=0755")
+}
+
+/// As `tmpfs`, but programs in it can be started.
+pub fn tmpfs_for_programs(dir: impl AsRef<Path>) -> Result<()> {
+    mount("tmpfs", dir.as_ref(), MountFlags::NODEV, c"mode=0755")
+}
+
+/// Shows the folder as it is, and keeps what is changed in it in `scratch`, which must be on a tmpfs or a disk.
+pub fn overlay(dir: impl AsRef<Path>, scratch: impl AsRef<Path>) -> Result<()> {
+    let (dir, scratch) = (dir.as_ref(), scratch.as_ref());
+    let [upper, work] = ["upper", "work"].map(|name| scratch.join(name));
+    for folder in [&upper, &work] {
+        fs::create_dir_all(folder).map_err(|error| Error::at("create", folder, error))?;
+    }
+    let mut options = b"lowerdir=".to_vec();
+    options.extend_from_slice(dir.as_os_str().as_bytes());
+    options.extend_from_slice(b",upperdir=");
+    options.extend_from_slice(upper.as_os_str().as_bytes());
+    options.extend_from_slice(b",workdir=");
+    options.extend_from_slice(work.as_os_str().as_bytes());
+    let options = CString::new(options);
+    let options = options.map_err(|error| Error::at("mount", dir, std::io::Error::from(error)))?;
+    mount("overlay", dir, MountFlags::empty(), &options)
 }
 
 /// Shows `source`, a file or a folder, at `target` too, which must exist and be of the same sort.
@@ -93,9 +121,8 @@ fn mount_point(line: &[u8]) -> Option<PathBuf> {
     Some(OsString::from_vec(path).into())
 }
 
-fn mount(kind: &str, dir: &Path, options: &CStr) -> Result<()> {
+fn mount(kind: &str, dir: &Path, flags: MountFlags, options: &CStr) -> Result<()> {
     fs::create_dir_all(dir).map_err(|error| Error::at("create", dir, error))?;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     rustix::mount::mount(kind, dir, kind, flags, options)
         .map_err(|error| Error::at("mount", dir, error))
 }

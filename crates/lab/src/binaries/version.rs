@@ -35,7 +35,7 @@ impl fmt::Display for Problem {
 }
 
 pub fn check(binary: &'static Binary, path: &Path, demand: Demand) -> Check {
-    let Some(version) = ask(path, binary.ask).as_deref().and_then(read) else {
+    let Some(version) = of(path, binary.ask) else {
         return Check::Bad(Problem::Silent);
     };
     let (good, wanted) = match demand {
@@ -50,6 +50,11 @@ pub fn check(binary: &'static Binary, path: &Path, demand: Demand) -> Check {
             wanted,
         })
     }
+}
+
+/// What a program says that it is.
+pub fn of(path: &Path, words: &[&str]) -> Option<String> {
+    ask(path, words).as_deref().and_then(read)
 }
 
 fn ask(path: &Path, words: &[&str]) -> Option<String> {
@@ -78,7 +83,7 @@ fn ask(path: &Path, words: &[&str]) -> Option<String> {
 /// The first word that is a version, without what stands before and after its three numbers.
 fn read(text: &str) -> Option<String> {
     text.split_whitespace()
-        .flat_map(|word| word.split(['-', '+', ',']))
+        .flat_map(|word| word.split(['-', '+', ',', '~']))
         .map(|word| word.trim_start_matches('v'))
         .find(|word| {
             let numbers = word.split('.');

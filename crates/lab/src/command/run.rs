@@ -1,16 +1,16 @@
 //! What each verb does: opens the lab, calls the module that knows how, prints the answer.
 
-use super::{Command, Hidden, OutputFormat, PodVerb, PodWords, Up, mesh};
+use super::{Command, Hidden, ImageVerb, OutputFormat, PodVerb, PodWords, mesh};
 use crate::{
     Error, check, down,
     error::Result,
-    fault, inside, learn, logs, machine,
-    plan::{Fabric, MachineId, Mesh, Namespace, NodeId, PodId, Shape},
+    fault, inside, kubernetes, learn, logs, machine,
+    plan::{MachineId, Namespace, NodeId, PodId},
     pod,
     process::{Namespaces, become_program, join_and_become},
     relay,
     state::{self, Lab, Role, State},
-    status, up,
+    status,
 };
 use std::{io::Write as _, process::ExitCode, time::Duration};
 use tombolo_linux::netns::Netns;
@@ -18,7 +18,7 @@ use tombolo_linux::netns::Netns;
 /// Does what the verb says. The exit code is 0 only if all is as it should be.
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Up(words) => return run_up(words),
+        Command::Up(words) => words.run()?,
         Command::Down(lab) => {
             let known = if down::down(&lab.name)? {
                 "gone"
@@ -36,6 +36,14 @@ pub fn run(command: Command) -> Result<ExitCode> {
                     .collect::<String>(),
             )?;
         }
+        Command::Kubeconfig(lab) => {
+            let lab = Lab::open(&lab.name)?;
+            kubernetes::of(&lab)?;
+            answer(&format!(
+                "{}\n",
+                kubernetes::kubeconfig(&lab.name).display()
+            ))?;
+        }
         Command::Status { lab, output } => return show_status(&lab.name, output.output),
         Command::Check {
             lab,
@@ -46,6 +54,13 @@ pub fn run(command: Command) -> Result<ExitCode> {
             let wait = Duration::from_secs(wait);
             return run_check(&lab.name, output.output, all, wait);
         }
+        Command::Image(ImageVerb::Load { lab, file }) => {
+            let lab = Lab::open(&lab.name)?;
+            kubernetes::of(&lab)?;
+            let nodes: Vec<NodeId> = lab.shape.nodes().collect();
+            kubernetes::load_images(&lab, &nodes, &file)?;
+        }
+        Command::Echo(echo) => echo.run()?,
         Command::Pod(verb) => run_pod(verb)?,
         Command::Process(verb) => mesh::run_process(verb)?,
         Command::Mesh(verb) => mesh::run_mesh(verb)?,
@@ -76,28 +91,6 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Binaries(words) => words.run()?,
         Command::Hidden(hidden) => run_hidden(hidden)?,
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn run_up(words: Up) -> Result<ExitCode> {
-    if !words.bare {
-        return Err(Error::NotBare);
-    }
-    let usual_mesh = match words.fabric {
-        Fabric::Router if words.clusters > 1 => Mesh::Kvstoremesh,
-        Fabric::Router | Fabric::Direct => Mesh::Facts,
-    };
-    let shape = Shape {
-        clusters: words.clusters,
-        nodes_per_cluster: words.nodes,
-        pods_per_node: words.pods,
-        routing: words.routing_mode,
-        underlay: words.underlay,
-        fabric: words.fabric,
-        mesh: words.mesh.unwrap_or(usual_mesh),
-        masquerade: !words.no_masquerade,
-    };
-    up::up(&words.lab.name, shape)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -170,7 +163,7 @@ fn spread(lab: &Lab, own: NodeId, no_wait: bool, what: &str) -> Result<()> {
 /// The machine's only program, unless one is named.
 fn choose_role(lab: &State, machine: MachineId, role: Option<Role>) -> Result<Role> {
     lab.machine(machine)?;
-    let known = Role::of(machine, lab.shape.mesh);
+    let known = Role::of(machine, &lab.shape);
     match (role, known) {
         (Some(role), _) => {
             machine::check_role(lab, machine, role)?;
@@ -200,7 +193,7 @@ fn enter(name: &str, place: &str, words: &[String]) -> Result<ExitCode> {
     };
     let all = [namespaces.words(), words.to_vec()].concat();
     if let Some(machine) = machine {
-        return Err(join_and_become(&machine.cgroup(name), &all));
+        return Err(join_and_become(&lab.cgroup(machine), &all));
     }
     Err(become_program(&all))
 }
@@ -224,7 +217,8 @@ fn fabric_namespace(lab: &str, place: &str) -> Result<Namespaces> {
 fn run_hidden(hidden: Hidden) -> Result<()> {
     match hidden {
         Hidden::Join { cgroup, words } => Err(join_and_become(&cgroup, &words)),
-        Hidden::Init { host_name } => inside::init(&host_name),
+        Hidden::Init { host_name, images } => inside::init(&host_name, images.as_deref()),
+        Hidden::Door { port, netns, to } => kubernetes::run_door(port, &netns, to),
         Hidden::Relay {
             delay_ms,
             held,

@@ -15,6 +15,7 @@ fn state() -> State {
         fabric: Fabric::Router,
         mesh: Mesh::Kvstoremesh,
         masquerade: true,
+        kubernetes: None,
     };
     let pods = shape.nodes().map(|node| {
         let pod = Pod {

@@ -12,6 +12,7 @@ fn state() -> State {
         fabric: Fabric::Router,
         mesh: Mesh::Kvstoremesh,
         masquerade: true,
+        kubernetes: None,
     };
     let pods = shape.nodes().map(|node| {
         let pod = Pod {

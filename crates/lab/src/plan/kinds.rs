@@ -15,6 +15,17 @@ pub enum Mesh {
     Facts,
 }
 
+/// Where Kubernetes keeps its objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Objects {
+    /// The store that Kubernetes is made for.
+    #[default]
+    Etcd,
+    /// `tombolo store`.
+    Embedded,
+}
+
 /// The addresses of the nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -42,6 +53,15 @@ impl fmt::Display for Underlay {
         f.write_str(match self {
             Underlay::Ipv4 => "ipv4",
             Underlay::Ipv6 => "ipv6",
+        })
+    }
+}
+
+impl fmt::Display for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Objects::Etcd => "etcd",
+            Objects::Embedded => "embedded",
         })
     }
 }

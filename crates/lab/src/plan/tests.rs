@@ -10,6 +10,7 @@ fn shape() -> Shape {
         fabric: Fabric::Router,
         mesh: Mesh::Kvstoremesh,
         masquerade: true,
+        kubernetes: None,
     }
 }
 

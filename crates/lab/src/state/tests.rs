@@ -13,6 +13,7 @@ fn state() -> State {
         fabric: Fabric::Router,
         mesh: Mesh::Direct,
         masquerade: true,
+        kubernetes: None,
     };
     State {
         made: true,

@@ -49,3 +49,33 @@ fn process_that_is_gone_cannot_be_added() {
     assert!(add(&name, child.id()).unwrap_err().is_not_found());
     remove(&name).unwrap();
 }
+
+#[test]
+fn a_group_of_every_hierarchy_is_listed_once_and_goes_from_all() {
+    let name = unique("everywhere");
+    create_everywhere(&name).unwrap();
+    let roots = [root()].into_iter().chain(legacy::roots());
+    let places: Vec<PathBuf> = roots.map(|root| root.join(&name)).collect();
+    assert!(places.iter().all(|place| place.is_dir()), "{places:?}");
+    let listed = names().unwrap();
+    assert_eq!(listed.iter().filter(|found| **found == name).count(), 1);
+    for place in &places {
+        fs::create_dir(place.join("below")).unwrap();
+    }
+    remove(&name).unwrap();
+    assert!(!places.iter().any(|place| place.exists()), "{places:?}");
+    remove(&name).unwrap();
+}
+
+#[test]
+fn a_group_that_only_an_older_hierarchy_has_goes_too() {
+    let name = unique("older");
+    let Some(root) = legacy::roots().pop() else {
+        eprintln!("this machine has the unified hierarchy alone, which leaves nothing to test");
+        return;
+    };
+    fs::create_dir(root.join(&name)).unwrap();
+    assert!(names().unwrap().contains(&name));
+    remove(&name).unwrap();
+    assert!(!root.join(&name).exists());
+}

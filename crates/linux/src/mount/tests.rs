@@ -77,6 +77,43 @@ fn shared_mounts_spread_and_are_taken_back() {
 }
 
 #[test]
+fn what_is_changed_in_an_overlay_stays_out_of_the_folder() {
+    let folder = Folder::new();
+    let [lower, scratch] = ["lower", "scratch"].map(|name| folder.join(name));
+    fs::create_dir(&lower).unwrap();
+    fs::write(lower.join("known"), "before").unwrap();
+    apart(|| {
+        tmpfs(&scratch).unwrap();
+        overlay(&lower, scratch.join("of lower")).unwrap();
+        assert_eq!(fs::read_to_string(lower.join("known")).unwrap(), "before");
+        fs::write(lower.join("known"), "after").unwrap();
+        fs::write(lower.join("new"), "").unwrap();
+    });
+    assert_eq!(fs::read_to_string(lower.join("known")).unwrap(), "before");
+    assert!(!lower.join("new").exists());
+}
+
+#[test]
+fn programs_start_only_where_they_may() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    apart(|| {
+        for (mount, starts) in [
+            (tmpfs as fn(PathBuf) -> Result<()>, false),
+            (tmpfs_for_programs, true),
+        ] {
+            mount(folder.to_path_buf()).unwrap();
+            let program = folder.join("program");
+            fs::copy("/bin/true", &program).unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+            let started = std::process::Command::new(&program).status();
+            assert_eq!(started.is_ok_and(|status| status.success()), starts);
+            unmount_all(&*folder).unwrap();
+        }
+    });
+}
+
+#[test]
 fn siblings_of_like_name_are_left_alone() {
     let folder = Folder::new();
     let [node, node10] = ["node1", "node10"].map(|name| folder.join(name));

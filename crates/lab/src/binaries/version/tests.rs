@@ -19,6 +19,11 @@ fn versions_are_read_from_what_programs_say() {
         ("v3.19.2+g8766e71\n", Some("3.19.2")),
         ("CoreDNS-1.13.1\nlinux/amd64, go1.26.0,\n", Some("1.13.1")),
         ("Kubernetes v0.0.0-master+$Format:%H$\n", Some("0.0.0")),
+        (
+            "containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u3\n",
+            Some("1.6.20"),
+        ),
+        ("runc version 1.1.5+ds1\ncommit: 1.1.5\n", Some("1.1.5")),
         ("linux/amd64, go1.26\n", None),
         ("1.2.3.4 and 1..3\n", None),
         ("", None),

@@ -1,0 +1,116 @@
+//! The images that every node of the lab has from the start, and those of its user.
+
+use super::{disk, node};
+use crate::{
+    Error,
+    error::Result,
+    image::{self, Image, Layer, with_libraries},
+    plan::NodeId,
+    pod::PLUGIN,
+    process::{beside_own_program, own_program, run_tool},
+    state::State,
+};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+};
+
+const SHELL: &str = "tombolo.io/shell:1";
+const ECHO: &str = "tombolo.io/echo:1";
+/// Waits for the end, and for the ends of those that nobody else waits for.
+const PAUSE: &str = "trap 'exit 0' TERM INT; while :; do sleep 2147483647 & wait; done";
+const PATH: &str = "/usr/bin:/bin";
+
+/// Tombolo's own image, of the build that runs.
+pub fn own() -> String {
+    format!("tombolo.io/tombolo:{}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Writes an archive with all of them.
+pub fn write(lab: &str) -> Result<PathBuf> {
+    let busybox = busybox()?;
+    let small = Layer::default()
+        .program("bin/busybox", &busybox)
+        .link("bin/sh", "busybox")
+        .link("bin/sleep", "busybox");
+    let shell = shell(&busybox)?;
+    let programs = [
+        ("tombolo", own_program()?),
+        (PLUGIN, beside_own_program(PLUGIN)?),
+    ];
+    let tombolo = with_libraries(Layer::default().folder("tmp", 0o1777), &programs)?;
+    let image = |name: &str, layer, entrypoint: &[&str]| Image {
+        name: name.to_owned(),
+        layers: vec![layer],
+        entrypoint: entrypoint.iter().map(|word| (*word).to_owned()).collect(),
+        path: PATH,
+    };
+    let images = [
+        image(node::PAUSE, &small, &["/bin/sh", "-c", PAUSE]),
+        image(SHELL, &shell, &["/bin/sh"]),
+        image(ECHO, &tombolo, &["/usr/bin/tombolo", "lab", "echo"]),
+        image(&own(), &tombolo, &["/usr/bin/tombolo"]),
+    ];
+    let file = disk(lab).join("images.tar");
+    image::write(&images, &file)?;
+    Ok(file)
+}
+
+fn busybox() -> Result<PathBuf> {
+    let places = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from);
+    let found = places.into_iter().find(|place| place.is_file());
+    found.ok_or(Error::NoTool {
+        tool: "busybox",
+        package: "busybox-static",
+        source: std::io::ErrorKind::NotFound.into(),
+    })
+}
+
+/// Everything that busybox can be, and who root is.
+fn shell(busybox: &Path) -> Result<Layer> {
+    let mut layer = Layer::default()
+        .program("bin/busybox", busybox)
+        .text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
+        .text("etc/group", "root:x:0:\n")
+        .folder("root", 0o700)
+        .folder("tmp", 0o1777);
+    let output = run_tool("busybox", Command::new(busybox).arg("--list"))?;
+    for name in String::from_utf8_lossy(&output.stdout).lines() {
+        if name != "busybox" {
+            layer = layer.link(&format!("bin/{name}"), "busybox");
+        }
+    }
+    Ok(layer)
+}
+
+/// Gives an archive of images to the runtime of each node, all at once.
+pub fn load(state: &State, nodes: &[NodeId], archive: &Path) -> Result<()> {
+    thread::scope(|scope| {
+        let loads = nodes
+            .iter()
+            .map(|node| scope.spawn(|| load_one(state, *node, archive)));
+        let loads: Vec<_> = loads.collect();
+        let results = loads.into_iter().map(|load| {
+            load.join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        results.collect()
+    })
+}
+
+fn load_one(state: &State, node: NodeId, archive: &Path) -> Result<()> {
+    let file = File::open(archive).map_err(Error::file("open", archive))?;
+    let ctr = state.kubernetes.binaries.get("ctr");
+    let ctr = ctr.expect("a lab remembers its programs");
+    let words = state.namespaces_of(node)?.words();
+    let mut command = Command::new(&words[0]);
+    command
+        .args(&words[1..])
+        .arg(ctr)
+        .args(["--address", node::RUNTIME, "--namespace", "k8s.io"])
+        .args(["images", "import", "-"])
+        .stdin(Stdio::from(file));
+    run_tool("ctr", &mut command).map(drop)
+}

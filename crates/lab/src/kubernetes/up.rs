@@ -1,0 +1,205 @@
+//! From nothing to clusters of Kubernetes whose nodes are ready.
+
+use super::{
+    api::Api,
+    authority::{self, Authority},
+    control, door, images, kubeconfig, node,
+};
+use crate::{
+    Error,
+    binaries::{self, Demand},
+    error::Result,
+    fabric, machine,
+    plan::{Cluster, NodeId, Shape},
+    progress::Progress,
+    state::{Kubernetes, Lab, Role, State},
+    up::{furnish_machines, raise},
+};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
+
+const NODE_PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(100);
+
+/// Makes the lab, and gives it back when all its nodes are known to their clusters.
+pub fn up(name: &str, shape: Shape, clusters: Vec<Cluster>) -> Result<Lab> {
+    crate::plan::check_name(name)?;
+    shape.check()?;
+    check_memory(&shape)?;
+    let mut kubernetes = Kubernetes {
+        clusters: (1..).zip(clusters).collect(),
+        ..Kubernetes::default()
+    };
+    kubernetes.binaries = programs(&shape)?;
+    for cluster in shape.clusters() {
+        kubernetes.doors.insert(cluster, door::free_port()?);
+    }
+    raise(name, shape, kubernetes, build)
+}
+
+fn programs(shape: &Shape) -> Result<BTreeMap<String, PathBuf>> {
+    let roles = shape
+        .machines()
+        .flat_map(|machine| Role::of(machine, shape));
+    let names: BTreeSet<&str> = roles.map(|role| role.name()).chain(["kubectl"]).collect();
+    let wanted: Vec<_> = binaries::ALL
+        .iter()
+        .filter(|binary| names.contains(binary.name))
+        .collect();
+    let built = binaries::provide(&wanted, Demand::Series)?;
+    let built = built
+        .into_iter()
+        .map(|found| (found.name.to_owned(), found.path));
+    let packaged = binaries::packaged()?;
+    Ok(built.chain(packaged).collect())
+}
+
+/// What the programs of a cluster and of a node have been seen to take, with what starting takes for a while.
+fn check_memory(shape: &Shape) -> Result<()> {
+    const CLUSTER_MIB: u64 = 600;
+    const NODE_MIB: u64 = 200;
+    let clusters = u64::from(shape.clusters);
+    let needed = clusters * (CLUSTER_MIB + u64::from(shape.nodes_per_cluster) * NODE_MIB);
+    let available = available_mib()?;
+    if available < needed {
+        return Err(Error::Memory { needed, available });
+    }
+    Ok(())
+}
+
+fn available_mib() -> Result<u64> {
+    let file = "/proc/meminfo";
+    let text = fs::read_to_string(file).map_err(Error::file("read", file))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    // A kernel that does not tell is no reason to refuse.
+    Ok(kib.map_or(u64::MAX, |kib| kib / 1024))
+}
+
+fn build(lab: &mut Lab, progress: &Progress) -> Result<()> {
+    let shape = lab.shape;
+    progress.step(&format!("lay the {} fabric", shape.fabric), || {
+        fabric::make(&lab.name, &shape)
+    })?;
+    furnish_machines(lab, progress)?;
+    progress.step("issue certificates", || found(lab))?;
+    let objects = shape.kubernetes.unwrap_or_default();
+    progress.step(
+        &format!("start {} API servers on {objects}", shape.clusters),
+        || {
+            start(lab, &[Role::Etcd, Role::Store])?;
+            start(lab, &[Role::KubeApiserver, Role::Door, Role::Containerd])?;
+            wait(
+                lab,
+                &[
+                    Role::Etcd,
+                    Role::Store,
+                    Role::Containerd,
+                    Role::KubeApiserver,
+                    Role::Door,
+                ],
+            )
+        },
+    )?;
+    let nodes: Vec<NodeId> = shape.nodes().collect();
+    progress.step("give every node the lab's images", || {
+        images::load(lab, &nodes, &images::write(&lab.name)?)
+    })?;
+    progress.step(&format!("register {} nodes", nodes.len()), || {
+        start(lab, &[Role::Kubelet])?;
+        start(lab, &[Role::KubeControllerManager, Role::KubeScheduler])?;
+        wait(
+            lab,
+            &[
+                Role::KubeControllerManager,
+                Role::KubeScheduler,
+                Role::Kubelet,
+            ],
+        )?;
+        wait_for_nodes(lab, |_| true)
+    })?;
+    lab.state.made = true;
+    lab.save()?;
+    Ok(())
+}
+
+/// Each cluster is its own authority; the lab's user is an administrator of all of them.
+fn found(lab: &Lab) -> Result<()> {
+    let authorities: Vec<(u8, Authority)> = lab
+        .shape
+        .clusters()
+        .map(|cluster| Ok((cluster, Authority::make(&lab.cluster_name(cluster))?)))
+        .collect::<Result<_>>()?;
+    let mut entries = Vec::new();
+    for (cluster, authority) in &authorities {
+        control::found(lab, *cluster, authority)?;
+        for node in lab.shape.nodes().filter(|node| node.cluster == *cluster) {
+            node::found(lab, node, authority)?;
+        }
+        entries.push(kubeconfig::Entry {
+            context: lab.cluster_name(*cluster),
+            server: format!("https://127.0.0.1:{}", lab.kubernetes.doors[cluster]),
+            authority: &authority.certificate,
+            pair: authority.issue(&control::ADMINISTRATOR)?,
+        });
+    }
+    authority::write(&kubeconfig::path(&lab.name), &kubeconfig::text(&entries))
+}
+
+fn start(lab: &mut Lab, roles: &[Role]) -> Result<()> {
+    let programs = machine::programs(lab, |_, role| roles.contains(&role));
+    programs
+        .into_iter()
+        .try_for_each(|(machine, role)| machine::start(lab, machine, role))
+}
+
+fn wait(lab: &State, roles: &[Role]) -> Result<()> {
+    let programs = machine::programs(lab, |_, role| roles.contains(&role));
+    programs
+        .into_iter()
+        .try_for_each(|(machine, role)| machine::wait_until_ready(lab, machine, role))
+}
+
+/// Waits until each cluster has all its nodes, and each is as it should be.
+fn wait_for_nodes(lab: &State, is_well: impl Fn(&Value) -> bool) -> Result<()> {
+    let deadline = Instant::now() + NODE_PATIENCE;
+    for cluster in lab.shape.clusters() {
+        let api = Api::of(lab, cluster)?;
+        let mut missing: BTreeSet<String> = names(lab, cluster);
+        loop {
+            let known = api.get("/api/v1/nodes")?;
+            for node in known["items"].as_array().into_iter().flatten() {
+                if is_well(node)
+                    && let Some(name) = node["metadata"]["name"].as_str()
+                {
+                    missing.remove(name);
+                }
+            }
+            if missing.is_empty() {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(Error::NoNodes {
+                    cluster: lab.cluster_name(cluster),
+                    nodes: missing.into_iter().collect::<Vec<_>>().join(", "),
+                    seconds: NODE_PATIENCE.as_secs(),
+                });
+            }
+            thread::sleep(POLL);
+        }
+    }
+    Ok(())
+}
+
+fn names(lab: &State, cluster: u8) -> BTreeSet<String> {
+    let nodes = lab.shape.nodes().filter(|node| node.cluster == cluster);
+    nodes.map(|node: NodeId| node.to_string()).collect()
+}
