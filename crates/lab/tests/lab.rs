@@ -168,7 +168,12 @@ fn down_leaves_nothing_after_everything_was_killed() {
 fn what_cannot_be_is_refused_in_one_line_and_leaves_nothing() {
     let lab = Lab::planned("bad");
     let cases = [
-        ("up", "add --bare"),
+        ("up --pods 2", "add --bare"),
+        ("up --bare --store embedded", "take --bare away"),
+        ("up --names one", "--names gives 1 for 2 clusters"),
+        ("up --names One,two", "no name for a cluster"),
+        ("up --pod-ranges 11.0.0.0/8,11.1.0.0/16", "overlaps with"),
+        ("up --clusters 200", "MiB of memory"),
         ("up --bare --clusters 0", "use 1 to 255"),
         ("up --bare --fabric direct", "exactly two nodes"),
         (
@@ -177,6 +182,7 @@ fn what_cannot_be_is_refused_in_one_line_and_leaves_nothing() {
         ),
         ("status", "there is no lab named"),
         ("check", "there is no lab named"),
+        ("kubeconfig", "there is no lab named"),
     ];
     for (words, expected) in cases {
         let output = lab.try_run(words);

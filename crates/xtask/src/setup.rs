@@ -67,7 +67,12 @@ fn missing() -> Vec<Missing> {
             why: needed.why,
             packages: needed.packages,
         });
-    compiler.into_iter().chain(programs).collect()
+    let plugin = (!machine::has_loopback_plugin()).then_some(Missing {
+        what: "the CNI plugin `loopback`",
+        why: "container runtimes give every pod its loopback device by it",
+        packages: &["containernetworking-plugins"],
+    });
+    compiler.into_iter().chain(programs).chain(plugin).collect()
 }
 
 fn refuse(missing: &[Missing]) -> anyhow::Error {

@@ -26,13 +26,13 @@ pub const PROGRAMS: [Needed; 7] = [
     ),
     needed(
         "containerd",
-        "the runtime that tests drive the CNI plugin with",
+        "the runtime of the lab's nodes, which tests drive the CNI plugin with too",
         &["containerd"],
     ),
     needed("runc", "containerd starts containers with it", &["runc"]),
     needed(
         "busybox",
-        "the whole file system of test containers",
+        "what small containers of labs and tests are made of",
         &["busybox-static"],
     ),
     needed(
@@ -52,6 +52,13 @@ const fn needed(
         why,
         packages,
     }
+}
+
+/// No program of PATH; the same places as `tombolo lab` looks in.
+pub fn has_loopback_plugin() -> bool {
+    ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"]
+        .iter()
+        .any(|folder| Path::new(folder).join("loopback").is_file())
 }
 
 const KERNEL_MIN: (u32, u32) = (6, 6);
