@@ -12,8 +12,10 @@ use tombolo_model::local::{Reply, Request};
 
 mod address;
 mod certificates;
+mod cni;
 mod endpoint;
 mod identity;
+mod install;
 mod monitor;
 mod node;
 mod programs;
@@ -24,6 +26,14 @@ mod version;
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// Install Tombolo in a cluster, by helm
+    Install(install::Install),
+    /// Upgrade it, or change its values
+    Upgrade(install::Upgrade),
+    /// Take it away again
+    Uninstall(install::Uninstall),
+    /// Write the chart into a folder, for helm
+    Chart(install::Chart),
     /// Run the agent of this node
     Agent(Box<tombolo_agent::Options>),
     /// Hold a cluster's part of the mesh's state in memory, and serve it as an etcd
@@ -54,6 +64,9 @@ pub enum Command {
     /// Look after the kernel programs of this node
     #[command(subcommand)]
     Programs(programs::Programs),
+    /// Put the plugin of this node into its place, or take it away
+    #[command(subcommand)]
+    Cni(cni::Cni),
     /// Make clusters on this machine to try things in
     #[command(subcommand)]
     Lab(tombolo_lab::Command),
@@ -69,6 +82,11 @@ pub enum Command {
 impl Command {
     pub fn run(self, socket: &Path) -> Result<ExitCode> {
         match self {
+            Command::Install(install) => install.run()?,
+            Command::Upgrade(upgrade) => upgrade.run()?,
+            Command::Uninstall(uninstall) => uninstall.run()?,
+            Command::Chart(chart) => chart.run()?,
+            Command::Cni(cni) => cni.run(socket)?,
             Command::Agent(options) => tombolo_agent::run(*options)?,
             Command::Store(options) => tombolo_control::run_store(*options)?,
             Command::Apiserver(options) => tombolo_control::run_apiserver(*options)?,

@@ -2,8 +2,11 @@
 //!
 //! Deliberately without decisions of its own: it asks, and renders the answer.
 
+mod chart;
 mod client;
+mod cluster;
 mod command;
+mod helm;
 mod output;
 mod table;
 
