@@ -42,6 +42,8 @@ pub enum Command {
     Apiserver(Box<tombolo_control::ApiserverOptions>),
     /// Copy the stores of a cluster's peers into its own
     Kvstoremesh(Box<tombolo_control::KvstoremeshOptions>),
+    /// Do what is done once in a cluster: definitions of resources, ranges of nodes, care of identities
+    Operator(Box<tombolo_control::OperatorOptions>),
     /// Make and look after the certificates of a cluster's store
     #[command(subcommand)]
     Certificates(certificates::Verb),
@@ -91,6 +93,7 @@ impl Command {
             Command::Store(options) => tombolo_control::run_store(*options)?,
             Command::Apiserver(options) => tombolo_control::run_apiserver(*options)?,
             Command::Kvstoremesh(options) => tombolo_control::run_kvstoremesh(*options)?,
+            Command::Operator(options) => tombolo_control::run_operator(*options)?,
             Command::Certificates(verb) => verb.run()?,
             Command::Status(options) => return status::run(socket, &options),
             Command::Monitor(monitor) => monitor.run(socket)?,

@@ -14,7 +14,9 @@ pub enum LogFormat {
 pub fn start(format: LogFormat) {
     let filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
-        .from_env_lossy();
+        .from_env_lossy()
+        // Whoever asks Kubernetes says what became of it; its client would say so a second time.
+        .add_directive("kube_client=off".parse().expect("a directive"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

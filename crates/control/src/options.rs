@@ -44,23 +44,11 @@ pub struct ClusterOptions {
 
 impl ClusterOptions {
     pub fn check(&self) -> Result<()> {
-        let name = &self.cluster_name;
-        if !is_cluster_name(name) {
-            bail!(
-                "--cluster-name {name}: use at most 32 of a-z, 0-9 and -, without - at either end"
-            );
-        }
-        if name == "default" {
-            bail!("--cluster-name default: a cluster of a mesh needs a name of its own");
-        }
-        let max = self.max_connected_clusters;
-        if max != 255 && max != 511 {
-            bail!("--max-connected-clusters {max}: use 255 or 511, the same in all clusters");
-        }
-        if self.cluster_id == 0 || self.cluster_id > max {
-            bail!("--cluster-id {}: use 1 to {max}", self.cluster_id);
-        }
-        Ok(())
+        check_cluster(
+            &self.cluster_name,
+            self.cluster_id,
+            self.max_connected_clusters,
+        )
     }
 
     pub fn id(&self) -> ClusterId {
@@ -70,6 +58,23 @@ impl ClusterOptions {
     pub fn connect(&self) -> Result<FileConnect> {
         FileConnect::own(&self.store, self.store_qps)
     }
+}
+
+/// Refuses what no cluster of a mesh can be called.
+pub fn check_cluster(name: &str, id: u16, max: u16) -> Result<()> {
+    if !is_cluster_name(name) {
+        bail!("--cluster-name {name}: use at most 32 of a-z, 0-9 and -, without - at either end");
+    }
+    if name == "default" {
+        bail!("--cluster-name default: a cluster of a mesh needs a name of its own");
+    }
+    if max != 255 && max != 511 {
+        bail!("--max-connected-clusters {max}: use 255 or 511, the same in all clusters");
+    }
+    if id == 0 || id > max {
+        bail!("--cluster-id {id}: use 1 to {max}");
+    }
+    Ok(())
 }
 
 /// Who we are among the replicas: a name that people recognise and nobody else has.

@@ -23,7 +23,7 @@ pub use error::{Error, Subject, Verb};
 pub use item::{Item, ObjectName};
 pub use request::MANAGER;
 pub use selection::Selection;
-pub use watch::Watch;
+pub use watch::{Change as WatchChange, Watch};
 
 /// How long a connection may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,5 +1,7 @@
 //! Which objects of a kind.
 
+use std::fmt;
+
 use kube::api::{ListParams, WatchParams};
 
 use super::{Api, ObjectName};
@@ -79,5 +81,19 @@ impl Selection {
 
     fn field_selector(&self) -> Option<String> {
         (!self.fields.is_empty()).then(|| self.fields.join(","))
+    }
+}
+
+/// Like `secrets in kube-system with metadata.name=keys`.
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.api)?;
+        if !self.namespace.is_empty() {
+            write!(f, " in {}", self.namespace)?;
+        }
+        for narrowed in self.fields.iter().chain(&self.labels) {
+            write!(f, " with {narrowed}")?;
+        }
+        Ok(())
     }
 }

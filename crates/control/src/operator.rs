@@ -1,0 +1,140 @@
+//! `tombolo operator`: what is done once in a cluster, by one replica at a time.
+//!
+//! ```text
+//!            ┌─► definitions: the kinds of objects that the others need
+//!  election ─┼─► …
+//!            └─► …: each controller watches what it needs and mends what it finds, until the lease is lost
+//! ```
+
+mod definitions;
+mod election;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use tombolo_k8s::Client;
+use tombolo_model::id::ClusterId;
+
+use crate::{
+    KubernetesOptions, LogFormat, Server, Supervisor, Troubles,
+    options::{check_cluster, replica},
+    start_log,
+};
+pub use definitions::install_all as install_definitions;
+use election::Election;
+use status::{OperatorPages, Shown};
+
+#[derive(Args, Clone, Debug)]
+pub struct OperatorOptions {
+    /// Name of this cluster, unique in the mesh
+    #[arg(long, env = "TOMBOLO_CLUSTER_NAME", value_name = "NAME")]
+    pub cluster_name: String,
+    /// Number of this cluster, unique in the mesh: 1 to 255, or to 511
+    #[arg(long, env = "TOMBOLO_CLUSTER_ID", value_name = "NUMBER")]
+    pub cluster_id: u16,
+    /// Size of the mesh, equal in all of its clusters: 255 or 511
+    #[arg(
+        long,
+        env = "TOMBOLO_MAX_CONNECTED_CLUSTERS",
+        value_name = "NUMBER",
+        default_value_t = 255
+    )]
+    pub max_connected_clusters: u16,
+    #[command(flatten)]
+    pub kubernetes: KubernetesOptions,
+    /// Namespace that Tombolo is installed in
+    #[arg(
+        long,
+        env = "TOMBOLO_NAMESPACE",
+        value_name = "NAMESPACE",
+        default_value = "kube-system"
+    )]
+    pub namespace: String,
+    /// Where /healthz, /readyz, /metrics and /status are served
+    #[arg(
+        long,
+        env = "TOMBOLO_HEALTH_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:9234"
+    )]
+    pub health_listen: SocketAddr,
+    /// Form of the log, on standard error
+    #[arg(long, env = "TOMBOLO_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+impl OperatorOptions {
+    fn check(&self) -> Result<()> {
+        check_cluster(
+            &self.cluster_name,
+            self.cluster_id,
+            self.max_connected_clusters,
+        )
+    }
+
+    pub fn id(&self) -> ClusterId {
+        ClusterId(self.cluster_id)
+    }
+}
+
+/// What controllers work with.
+pub struct Operator {
+    pub options: OperatorOptions,
+    pub client: Client,
+    pub troubles: Troubles,
+    pub shown: Shown,
+}
+
+impl Operator {
+    /// All that the leader does, until it is dropped because the lease is lost or the program is to end.
+    async fn lead(&self) {
+        // What comes after it may rest on the definitions.
+        definitions::install(self).await;
+        tokio::join!(definitions::keep(self),);
+    }
+}
+
+pub fn run(options: OperatorOptions) -> Result<()> {
+    start_log(options.log_format);
+    options.check()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .context("starting the runtime")?
+        .block_on(serve(options))
+}
+
+async fn serve(options: OperatorOptions) -> Result<()> {
+    let health = Server::bind(options.health_listen)
+        .await
+        .context("give --health-listen a free address")?;
+    let client = options.kubernetes.connect().await?;
+    tracing::info!(
+        cluster = options.cluster_name,
+        server = client.server(),
+        "the operator is ready"
+    );
+    let holder = String::from_utf8_lossy(&replica().holder).into_owned();
+    let election = Election::new(&client, &options.namespace, &holder);
+    let operator = Arc::new(Operator {
+        options,
+        client,
+        troubles: Troubles::default(),
+        shown: Shown::default(),
+    });
+    let mut supervisor = Supervisor::new("another replica takes over");
+    let pages = OperatorPages(Arc::clone(&operator));
+    supervisor.spawn("health", health.serve(Arc::new(pages), supervisor.stop()));
+    let stop = supervisor.stop();
+    supervisor
+        .run(async move {
+            election.run(&operator, stop).await;
+            Ok(())
+        })
+        .await
+}

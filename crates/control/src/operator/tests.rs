@@ -1,0 +1,291 @@
+//! The operator against a real API server.
+
+#[path = "../../../k8s/tests/plane/mod.rs"]
+mod plane;
+
+use super::{Operator, OperatorOptions, Shown, definitions, election::Election};
+use crate::{KubernetesOptions, LogFormat, Troubles};
+use plane::{PATIENCE, Plane};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+async fn operator(plane: &Plane) -> Arc<Operator> {
+    let options = OperatorOptions {
+        cluster_name: "cluster1".into(),
+        cluster_id: 1,
+        max_connected_clusters: 255,
+        kubernetes: KubernetesOptions {
+            kubeconfig: Some(plane.kubeconfig("master")),
+            context: None,
+        },
+        namespace: "kube-system".into(),
+        health_listen: "127.0.0.1:0".parse().unwrap(),
+        log_format: LogFormat::Text,
+    };
+    Arc::new(Operator {
+        client: options.kubernetes.connect().await.unwrap(),
+        options,
+        troubles: Troubles::default(),
+        shown: Shown::default(),
+    })
+}
+
+async fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// An operator of its own name that stands for election until it is dropped.
+struct Replica {
+    operator: Arc<Operator>,
+    stop: CancellationToken,
+    task: JoinSet<()>,
+}
+
+impl Replica {
+    async fn start(plane: &Plane, name: &str) -> Replica {
+        let operator = operator(plane).await;
+        let stop = CancellationToken::new();
+        let election = Election::new(&operator.client, "kube-system", name);
+        let mut task = JoinSet::new();
+        let (elected, stopped) = (Arc::clone(&operator), stop.clone());
+        task.spawn(async move { election.run(&elected, stopped).await });
+        Replica {
+            operator,
+            stop,
+            task,
+        }
+    }
+
+    fn leads(&self) -> bool {
+        self.operator.shown.lock().leads
+    }
+
+    fn leader(&self) -> String {
+        self.operator.shown.lock().leader.clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_replica_leads_and_another_takes_over() {
+    let plane = Plane::start();
+    let mut one = Replica::start(&plane, "one").await;
+    wait_for("one leads", || one.leads()).await;
+    let mut two = Replica::start(&plane, "two").await;
+    wait_for("two knows it", || two.leader() == "one").await;
+    wait_for("the definitions", || one.operator.shown.lock().definitions).await;
+    assert!(!two.leads());
+    // One ends as it should: the next one need not wait for the lease to end.
+    let asked = Instant::now();
+    one.stop.cancel();
+    one.task.join_next().await.unwrap().unwrap();
+    assert!(!one.operator.shown.lock().leads);
+    wait_for("two leads", || two.leads()).await;
+    assert!(asked.elapsed() < Duration::from_secs(5), "{asked:?}");
+    // Two is gone without a word.
+    two.task.abort_all();
+    let gone = Instant::now();
+    let three = Replica::start(&plane, "three").await;
+    wait_for("three leads", || three.leads()).await;
+    assert!(gone.elapsed() > Duration::from_secs(10), "{gone:?}");
+    let lease = plane.kubectl(&["-n", "kube-system", "get", "lease", "tombolo-operator"]);
+    assert!(lease.unwrap().contains("three"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_without_an_api_server_leads_no_more() {
+    let mut plane = Plane::start();
+    let one = Replica::start(&plane, "one").await;
+    wait_for("one leads", || one.leads()).await;
+    plane.stop_server();
+    wait_for("it gives up", || !one.leads()).await;
+    let troubles = one.operator.troubles.all();
+    assert!(
+        troubles
+            .values()
+            .any(|trouble| trouble.contains("does not answer")),
+        "{troubles:?}"
+    );
+    plane.start_server();
+    wait_for("it leads again", || one.leads()).await;
+    let deadline = Instant::now() + PATIENCE;
+    while !one.operator.troubles.all().is_empty() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(one.operator.troubles.all(), BTreeMap::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_are_installed_and_refuse_what_is_wrong() {
+    let plane = Plane::start();
+    let operator = operator(&plane).await;
+    let found = plane.kubectl(&["get", "ciliumnodes"]);
+    assert!(found.unwrap_err().contains("doesn't have a resource type"));
+    definitions::install(&operator).await;
+    // A second time changes nothing.
+    let version = || {
+        let path = "jsonpath={.items[*].metadata.resourceVersion}";
+        plane.kubectl(&["get", "crd", "-o", path]).unwrap()
+    };
+    let before = version();
+    definitions::install(&operator).await;
+    assert_eq!(version(), before);
+
+    for (what, manifest, complaint) in MANIFESTS {
+        let applied = plane.apply(manifest);
+        match complaint {
+            None => drop(applied.unwrap_or_else(|error| panic!("{what}: {error}"))),
+            Some(complaint) => {
+                let error = applied.expect_err(what);
+                assert!(error.contains(complaint), "{what}: {error}");
+            }
+        }
+    }
+    let nodes = plane.kubectl(&["get", "ciliumnodes"]).unwrap();
+    assert!(
+        nodes.contains("192.0.2.1") && nodes.contains("10.1.0.0/24"),
+        "{nodes}"
+    );
+    let endpoints = plane.kubectl(&["get", "ciliumendpoints"]).unwrap();
+    assert!(
+        endpoints.contains("65537") && endpoints.contains("10.1.0.7"),
+        "{endpoints}"
+    );
+    let meshes = plane.kubectl(&["get", "clustermesh"]).unwrap();
+    assert!(meshes.contains("cluster-b"), "{meshes}");
+    let change = ["patch", "ciliumidentity", "65537", "--type=merge", "-p"];
+    let change = [&change[..], &[r#"{"security-labels":{"k8s:app":"other"}}"#]].concat();
+    let error = plane.kubectl(&change).unwrap_err();
+    assert!(error.contains("never change"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_of_others_and_newer_ones_stay() {
+    let plane = Plane::start();
+    let operator = operator(&plane).await;
+    definitions::install(&operator).await;
+    let label = |label: &str| {
+        let words = [
+            "label",
+            "--overwrite",
+            "crd",
+            "ciliumnodes.cilium.io",
+            label,
+        ];
+        plane.kubectl(&words).unwrap();
+    };
+    let short_names = || {
+        let path = "jsonpath={.spec.names.shortNames}";
+        let words = ["get", "crd", "ciliumnodes.cilium.io", "-o", path];
+        plane.kubectl(&words).unwrap()
+    };
+    let patch = r#"{"spec":{"names":{"shortNames":["other"]}}}"#;
+    let words = [
+        "patch",
+        "crd",
+        "ciliumnodes.cilium.io",
+        "--type=merge",
+        "-p",
+        patch,
+    ];
+    plane.kubectl(&words).unwrap();
+    label("tombolo.io/schema=1000");
+    definitions::install(&operator).await;
+    assert_eq!(short_names(), r#"["other"]"#);
+    label("tombolo.io/schema=0");
+    definitions::install(&operator).await;
+    assert_eq!(short_names(), r#"["cn","ciliumn"]"#);
+    label("io.cilium.k8s.crd.schema.version=1.31.0");
+    let refused = definitions::install_all(&operator.client)
+        .await
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("is Cilium's own definition"),
+        "{refused}"
+    );
+}
+
+type Case = (&'static str, &'static str, Option<&'static str>);
+
+const MANIFESTS: [Case; 13] = [
+    (
+        "a node",
+        "{apiVersion: cilium.io/v2, kind: CiliumNode, metadata: {name: n1}, spec: {addresses: [{type: InternalIP, ip: 192.0.2.1}, {type: \
+         Hostname, ip: n1}], ipam: {podCIDRs: [10.1.0.0/24, 'fd00:1::/120']}, encryption: {key: 0}}}",
+        None,
+    ),
+    (
+        "a range that is none",
+        "{apiVersion: cilium.io/v2, kind: CiliumNode, metadata: {name: n2}, spec: {ipam: {podCIDRs: [10.1.0.0]}}}",
+        Some("spec.ipam.podCIDRs[0]"),
+    ),
+    (
+        "an address that is none",
+        "{apiVersion: cilium.io/v2, kind: CiliumNode, metadata: {name: n2}, spec: {addresses: [{type: InternalIP, ip: here}]}}",
+        Some("spec.addresses[0].ip"),
+    ),
+    (
+        "a key that is too large",
+        "{apiVersion: cilium.io/v2, kind: CiliumNode, metadata: {name: n2}, spec: {encryption: {key: 256}}}",
+        Some("spec.encryption.key"),
+    ),
+    (
+        "an identity",
+        "{apiVersion: cilium.io/v2, kind: CiliumIdentity, metadata: {name: '65537'}, security-labels: {'k8s:app': web}}",
+        None,
+    ),
+    (
+        "an identity without a number",
+        "{apiVersion: cilium.io/v2, kind: CiliumIdentity, metadata: {name: web}, security-labels: {'k8s:app': web}}",
+        Some("it is not the number of an identity"),
+    ),
+    (
+        "an identity without labels",
+        "{apiVersion: cilium.io/v2, kind: CiliumIdentity, metadata: {name: '65538'}}",
+        Some("security-labels"),
+    ),
+    (
+        "an endpoint",
+        "{apiVersion: cilium.io/v2, kind: CiliumEndpoint, metadata: {name: web, namespace: default}, status: {id: 7, state: ready, identity: \
+         {id: 65537, labels: ['k8s:app=web']}, networking: {node: 192.0.2.1, addressing: [{ipv4: 10.1.0.7, ipv6: 'fd00:1::7'}]}}}",
+        None,
+    ),
+    (
+        "an endpoint nowhere",
+        "{apiVersion: cilium.io/v2, kind: CiliumEndpoint, metadata: {name: web2, namespace: default}, status: {networking: {addressing: \
+         [{ipv4: nowhere}]}}}",
+        Some("status.networking.addressing[0].ipv4"),
+    ),
+    (
+        "a mesh",
+        "{apiVersion: cilium.io/v2alpha1, kind: ClusterMesh, metadata: {name: my-mesh}, spec: {clusters: [{name: cluster-b, secret: {name: \
+         cluster-b-secret, namespace: kube-system}}]}}",
+        None,
+    ),
+    (
+        "a mesh with a cluster twice",
+        "{apiVersion: cilium.io/v2alpha1, kind: ClusterMesh, metadata: {name: other}, spec: {clusters: [{name: b, secret: {name: s, namespace: \
+         ns}}, {name: b, secret: {name: s, namespace: ns}}]}}",
+        Some("spec.clusters[1]"),
+    ),
+    (
+        "a mesh with a cluster of the name default",
+        "{apiVersion: cilium.io/v2alpha1, kind: ClusterMesh, metadata: {name: other}, spec: {clusters: [{name: default, secret: {name: s, \
+         namespace: ns}}]}}",
+        Some("a name of its own"),
+    ),
+    (
+        "a mesh with a name that is none",
+        "{apiVersion: cilium.io/v2alpha1, kind: ClusterMesh, metadata: {name: other}, spec: {clusters: [{name: Cluster_B, secret: {name: s, \
+         namespace: ns}}]}}",
+        Some("spec.clusters[0].name"),
+    ),
+];
