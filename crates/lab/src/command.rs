@@ -1,6 +1,7 @@
 //! The verbs of `tombolo lab`.
 
 use crate::{
+    ask::Ask,
     echo::Echo,
     error::Result,
     plan::{MachineId, NodeId, PodId, Target},
@@ -52,6 +53,8 @@ pub enum Command {
     Image(ImageVerb),
     /// Answer who this is and whom it was asked by, over HTTP, TCP and UDP; made for pods
     Echo(Echo),
+    /// Ask such a server; made for pods
+    Ask(Ask),
     /// Add and delete pods of a bare lab
     #[command(subcommand)]
     Pod(PodVerb),

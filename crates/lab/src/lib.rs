@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod ask;
 mod binaries;
 mod check;
 mod command;

@@ -61,6 +61,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
             kubernetes::load_images(&lab, &nodes, &file)?;
         }
         Command::Echo(echo) => echo.run()?,
+        Command::Ask(ask) => answer(&ask.run()?)?,
         Command::Pod(verb) => run_pod(verb)?,
         Command::Process(verb) => mesh::run_process(verb)?,
         Command::Mesh(verb) => mesh::run_mesh(verb)?,

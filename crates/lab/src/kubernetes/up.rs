@@ -91,29 +91,18 @@ fn build(lab: &mut Lab, progress: &Progress) -> Result<()> {
     })?;
     furnish_machines(lab, progress)?;
     progress.step("issue certificates", || found(lab))?;
+    let nodes = shape.nodes().count();
     let objects = shape.kubernetes.unwrap_or_default();
+    let servers = [Role::Etcd, Role::Store, Role::KubeApiserver, Role::Door];
+    // These are long in starting, and nodes have something to do meanwhile.
+    start(lab, &servers)?;
     progress.step(
-        &format!("start {} API servers on {objects}", shape.clusters),
-        || {
-            start(lab, &[Role::Etcd, Role::Store])?;
-            start(lab, &[Role::KubeApiserver, Role::Door, Role::Containerd])?;
-            wait(
-                lab,
-                &[
-                    Role::Etcd,
-                    Role::Store,
-                    Role::Containerd,
-                    Role::KubeApiserver,
-                    Role::Door,
-                ],
-            )
-        },
+        &format!("start {nodes} runtimes with the lab's images"),
+        || images::provide(lab),
     )?;
-    let nodes: Vec<NodeId> = shape.nodes().collect();
-    progress.step("give every node the lab's images", || {
-        images::load(lab, &nodes, &images::write(&lab.name)?)
-    })?;
-    progress.step(&format!("register {} nodes", nodes.len()), || {
+    let what = format!("start {} API servers on {objects}", shape.clusters);
+    progress.step(&what, || wait(lab, &servers))?;
+    progress.step(&format!("register {nodes} nodes"), || {
         start(lab, &[Role::Kubelet])?;
         start(lab, &[Role::KubeControllerManager, Role::KubeScheduler])?;
         wait(

@@ -16,6 +16,7 @@ use tombolo_linux::{cgroup, netns::Netns};
 
 pub mod bare;
 pub mod held;
+pub mod kubernetes;
 pub mod traffic;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -66,7 +67,7 @@ impl Lab {
         let mut words = words.split_whitespace();
         let verb = words.next().expect("a verb");
         // These have verbs of their own; the name goes after those.
-        let nested = ["pod", "process", "mesh", "store"].contains(&verb);
+        let nested = ["image", "pod", "process", "mesh", "store"].contains(&verb);
         let mut command = Command::new(program("tombolo"));
         command.arg("lab").arg(verb);
         command.args(words.by_ref().take(usize::from(nested)));
@@ -136,7 +137,7 @@ impl Lab {
         assert_eq!(total["pairs"], total["reachable"], "{total}");
     }
 
-    fn init_pid(&self, machine: &str) -> u64 {
+    pub fn init_pid(&self, machine: &str) -> u64 {
         let processes = self.json("process list");
         let mut processes = processes.as_array().expect("processes are a list").iter();
         let init = processes.find(|p| p["machine"] == machine && p["role"] == "init");
@@ -169,7 +170,11 @@ impl Lab {
             cgroup::root(),
             "/run/tombolo-lab".into(),
             "/var/lib/tombolo".into(),
-        ] {
+            "/var/lib/tombolo-lab".into(),
+        ]
+        .into_iter()
+        .chain(hierarchies())
+        {
             let Ok(entries) = fs::read_dir(&folder) else {
                 continue;
             };
@@ -217,6 +222,15 @@ fn addresses(pod: &Value) -> Vec<IpAddr> {
         .iter()
         .map(|address| address.as_str().expect("addresses are text"));
     addresses.map(|address| address.parse().unwrap()).collect()
+}
+
+/// Where older kernels' control groups are beside those of today.
+fn hierarchies() -> Vec<PathBuf> {
+    let entries = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect()
 }
 
 /// A program of this build: test programs lie in `deps` beside it.
