@@ -54,6 +54,14 @@ pub enum Error {
         source: rcgen::Error,
     },
     #[error(
+        "Tombolo is not ready in {cluster} after {seconds} s: {what}; see `kubectl --context {cluster} -n kube-system describe pods`"
+    )]
+    NotInstalled {
+        cluster: String,
+        seconds: u64,
+        what: String,
+    },
+    #[error(
         "{cluster} does not know its nodes {nodes} after {seconds} s; see `tombolo lab logs NODE kubelet`"
     )]
     NoNodes {

@@ -13,6 +13,7 @@ mod authority;
 mod control;
 mod door;
 mod images;
+mod install;
 mod kubeconfig;
 mod node;
 mod ready;

@@ -18,7 +18,9 @@ pub fn up(name: &str, shape: Shape) -> Result<Lab> {
     check_name(name)?;
     shape.check()?;
     beside_own_program(PLUGIN)?;
-    raise(name, shape, Kubernetes::default(), build)
+    let (lab, progress) = raise(name, shape, Kubernetes::default(), build)?;
+    progress.done(&format!("lab {name} is up"));
+    Ok(lab)
 }
 
 /// Has a lab built, of which nothing is there yet.
@@ -27,7 +29,7 @@ pub fn raise(
     shape: Shape,
     kubernetes: Kubernetes,
     build: impl FnOnce(&mut Lab, &Progress) -> Result<()>,
-) -> Result<Lab> {
+) -> Result<(Lab, Progress)> {
     let missing = missing_capabilities();
     if !missing.is_empty() {
         return Err(Error::Rights { missing });
@@ -41,8 +43,9 @@ pub fn raise(
         let _ = progress.step("take down what was made", || down::down(name));
         return Err(error);
     }
-    progress.done(&format!("lab {name} is up"));
-    Ok(lab)
+    lab.state.made = true;
+    lab.save()?;
+    Ok((lab, progress))
 }
 
 fn refuse_second(name: &str) -> Result<()> {
@@ -84,12 +87,12 @@ fn build(lab: &mut Lab, progress: &Progress) -> Result<()> {
         }
         Ok(())
     })?;
-    progress.step("have every agent learn of all pods", || {
-        learn::tell_all(lab)?;
-        learn::wait(lab, &lab.served_nodes(), learn::PATIENCE)
-    })?;
-    lab.state.made = true;
-    lab.save()
+    progress
+        .step("have every agent learn of all pods", || {
+            learn::tell_all(lab)?;
+            learn::wait(lab, &lab.served_nodes(), learn::PATIENCE)
+        })
+        .map(drop)
 }
 
 /// Gives every machine its namespaces and its mounts.

@@ -83,7 +83,7 @@ impl Up {
             ..self.shape()
         };
         let clusters = clusters(self.clusters, &self.names, &self.pod_ranges)?;
-        let lab = kubernetes::up(&self.lab.name, shape, clusters)?;
+        let lab = kubernetes::up(&self.lab.name, shape, clusters, !self.no_install)?;
         let path = kubernetes::kubeconfig(&lab.name);
         answer(&format!("export KUBECONFIG={}\n", path.display()))
     }

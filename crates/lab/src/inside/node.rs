@@ -20,7 +20,8 @@ const FRESH: [&str; 6] = [
 ];
 pub const IMAGES: &str = "/var/lib/containerd";
 /// Where containers' mounts are to be seen by the node, and the node's by containers.
-const SHARED: [&str; 2] = ["/var/lib/kubelet", "/sys/fs/bpf"];
+const SHARED: [&str; 2] = ["/var/lib/kubelet", PINS];
+const PINS: &str = "/sys/fs/bpf";
 /// Settings of the whole machine that a kubelet changes. It finds the values that it wants, and changes nothing.
 const SETTINGS: [(&str, &str); 6] = [
     ("vm/overcommit_memory", "1"),
@@ -61,6 +62,9 @@ pub fn furnish(images: &Path) -> Result<()> {
     for folder in FRESH {
         mount::tmpfs_for_programs(folder)?;
     }
+    // Two that lie on each other are one too many for runtimes, which take the lower for what is to be shared.
+    mount::unmount_all(PINS)?;
+    mount::bpffs(PINS)?;
     for folder in SHARED {
         mount::make_shared(folder)?;
     }

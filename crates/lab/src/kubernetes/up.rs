@@ -3,19 +3,18 @@
 use super::{
     api::Api,
     authority::{self, Authority},
-    control, door, images, kubeconfig, node,
+    control, door, images, install, kubeconfig, node,
 };
 use crate::{
     Error,
     binaries::{self, Demand},
     error::Result,
     fabric, machine,
-    plan::{Cluster, NodeId, Shape},
+    plan::{Cluster, Shape},
     progress::Progress,
     state::{Kubernetes, Lab, Role, State},
     up::{furnish_machines, raise},
 };
-use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -27,8 +26,8 @@ use std::{
 const NODE_PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
 
-/// Makes the lab, and gives it back when all its nodes are known to their clusters.
-pub fn up(name: &str, shape: Shape, clusters: Vec<Cluster>) -> Result<Lab> {
+/// Makes the lab, and gives it back when Tombolo is ready, or without it when all nodes are known to their clusters.
+pub fn up(name: &str, shape: Shape, clusters: Vec<Cluster>, with_tombolo: bool) -> Result<Lab> {
     crate::plan::check_name(name)?;
     shape.check()?;
     check_memory(&shape)?;
@@ -40,14 +39,24 @@ pub fn up(name: &str, shape: Shape, clusters: Vec<Cluster>) -> Result<Lab> {
     for cluster in shape.clusters() {
         kubernetes.doors.insert(cluster, door::free_port()?);
     }
-    raise(name, shape, kubernetes, build)
+    let (lab, progress) = raise(name, shape, kubernetes, build)?;
+    // Clusters without it are clusters all the same, for those to look around in who want to know why.
+    if with_tombolo {
+        progress.step("install Tombolo by its chart", || install::install(&lab))?;
+        progress.step("wait until Tombolo is ready", || install::wait(&lab))?;
+    }
+    progress.done(&format!("lab {name} is up"));
+    Ok(lab)
 }
 
 fn programs(shape: &Shape) -> Result<BTreeMap<String, PathBuf>> {
     let roles = shape
         .machines()
         .flat_map(|machine| Role::of(machine, shape));
-    let names: BTreeSet<&str> = roles.map(|role| role.name()).chain(["kubectl"]).collect();
+    let names: BTreeSet<&str> = roles
+        .map(|role| role.name())
+        .chain(["kubectl", "helm"])
+        .collect();
     let wanted: Vec<_> = binaries::ALL
         .iter()
         .filter(|binary| names.contains(binary.name))
@@ -113,11 +122,8 @@ fn build(lab: &mut Lab, progress: &Progress) -> Result<()> {
                 Role::Kubelet,
             ],
         )?;
-        wait_for_nodes(lab, |_| true)
-    })?;
-    lab.state.made = true;
-    lab.save()?;
-    Ok(())
+        wait_for_nodes(lab)
+    })
 }
 
 /// Each cluster is its own authority; the lab's user is an administrator of all of them.
@@ -157,28 +163,26 @@ fn wait(lab: &State, roles: &[Role]) -> Result<()> {
         .try_for_each(|(machine, role)| machine::wait_until_ready(lab, machine, role))
 }
 
-/// Waits until each cluster has all its nodes, and each is as it should be.
-fn wait_for_nodes(lab: &State, is_well: impl Fn(&Value) -> bool) -> Result<()> {
+/// Waits until each cluster knows all its nodes.
+fn wait_for_nodes(lab: &State) -> Result<()> {
     let deadline = Instant::now() + NODE_PATIENCE;
     for cluster in lab.shape.clusters() {
         let api = Api::of(lab, cluster)?;
-        let mut missing: BTreeSet<String> = names(lab, cluster);
         loop {
             let known = api.get("/api/v1/nodes")?;
-            for node in known["items"].as_array().into_iter().flatten() {
-                if is_well(node)
-                    && let Some(name) = node["metadata"]["name"].as_str()
-                {
-                    missing.remove(name);
-                }
-            }
+            let known = known["items"].as_array().into_iter().flatten();
+            let known: BTreeSet<_> = known
+                .filter_map(|node| node["metadata"]["name"].as_str())
+                .collect();
+            let mut missing = names(lab, cluster);
+            missing.retain(|name| !known.contains(name.as_str()));
             if missing.is_empty() {
                 break;
             }
             if Instant::now() > deadline {
                 return Err(Error::NoNodes {
                     cluster: lab.cluster_name(cluster),
-                    nodes: missing.into_iter().collect::<Vec<_>>().join(", "),
+                    nodes: missing.join(", "),
                     seconds: NODE_PATIENCE.as_secs(),
                 });
             }
@@ -188,7 +192,7 @@ fn wait_for_nodes(lab: &State, is_well: impl Fn(&Value) -> bool) -> Result<()> {
     Ok(())
 }
 
-fn names(lab: &State, cluster: u8) -> BTreeSet<String> {
+fn names(lab: &State, cluster: u8) -> Vec<String> {
     let nodes = lab.shape.nodes().filter(|node| node.cluster == cluster);
-    nodes.map(|node: NodeId| node.to_string()).collect()
+    nodes.map(|node| node.to_string()).collect()
 }

@@ -1,0 +1,182 @@
+//! Tombolo on the lab's clusters, by its own chart, as any user installs it.
+
+use super::{API_PORT, api::Api, api_addresses, authority, images, kubeconfig};
+use crate::{
+    Error,
+    error::Result,
+    plan::{NODE_MASK, NODE_MASK_V6},
+    process::own_program,
+    state::{State, folder},
+};
+use serde_json::{Value, json};
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(100);
+const NAMESPACE: &str = "kube-system";
+/// Many nodes share one machine's memory.
+const CONNECTIONS: u32 = 65_536;
+
+/// Installs in all clusters at once, and waits for nothing.
+pub fn install(state: &State) -> Result<()> {
+    thread::scope(|scope| {
+        let clusters = state.shape.clusters();
+        let installs: Vec<_> = clusters
+            .map(|cluster| scope.spawn(move || install_one(state, cluster)))
+            .collect();
+        let results = installs.into_iter().map(|install| {
+            install
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        results.collect()
+    })
+}
+
+fn install_one(state: &State, cluster: u8) -> Result<()> {
+    let file = write_values(state, cluster)?;
+    let name = state.cluster_name(cluster);
+    let helm = state.kubernetes.binaries.get("helm");
+    let output = Command::new(own_program()?)
+        .args(["install", "--context", &name, "--kubeconfig"])
+        .arg(kubeconfig::path(&state.name))
+        .arg("--values")
+        .arg(&file)
+        .arg("--helm")
+        .arg(helm.expect("a lab remembers its programs"))
+        .stdin(Stdio::null())
+        .output()
+        .map_err(Error::file("start", "tombolo install"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Error::Tool {
+        tool: format!(
+            "tombolo install --context {name} --values {}",
+            file.display()
+        ),
+        said: said.trim().trim_start_matches("error: ").to_owned(),
+    })
+}
+
+/// What the chart must be told of this cluster; also for those who upgrade later.
+fn write_values(state: &State, cluster: u8) -> Result<PathBuf> {
+    let known = &state.kubernetes.clusters[&cluster];
+    let [v4, v6] = known.pods;
+    let own = images::own();
+    let (repository, tag) = own.split_once(':').expect("an image has a tag");
+    let values = json!({
+        "cluster": {"name": known.name, "id": cluster},
+        "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
+        // No kube-proxy leads there.
+        "k8sServiceHost": api_addresses(state, cluster)[0],
+        "k8sServicePort": API_PORT.to_string(),
+        "ipv6": {"enabled": true},
+        "ipam": {"operator": {
+            "clusterPoolIPv4PodCIDRList": [v4],
+            "clusterPoolIPv4MaskSize": NODE_MASK,
+            "clusterPoolIPv6PodCIDRList": [v6],
+            "clusterPoolIPv6MaskSize": NODE_MASK_V6,
+        }},
+        "bpf": {"ctMax": CONNECTIONS},
+        // Nor does anything else lead to the mesh's API, but for the addresses of the node that it runs on.
+        "clustermesh": {"apiserver": {"hostNetwork": true}},
+    });
+    let file = folder(&state.name).join(format!("{}.values.json", known.name));
+    let text = serde_json::to_string_pretty(&values).expect("values are plain data");
+    authority::write(&file, &text)?;
+    Ok(file)
+}
+
+/// Waits until all that the chart has brought is ready, and the nodes are.
+pub fn wait(state: &State) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    for cluster in state.shape.clusters() {
+        let api = Api::of(state, cluster)?;
+        while let Some(what) = trouble(&api)? {
+            if Instant::now() > deadline {
+                return Err(Error::NotInstalled {
+                    cluster: state.cluster_name(cluster),
+                    seconds: PATIENCE.as_secs(),
+                    what,
+                });
+            }
+            thread::sleep(POLL);
+        }
+    }
+    Ok(())
+}
+
+/// What is not ready yet, if anything is.
+pub fn trouble(api: &Api) -> Result<Option<String>> {
+    let own = "labelSelector=app.kubernetes.io/part-of%3Dtombolo";
+    let path = |kind: &str| format!("/apis/apps/v1/namespaces/{NAMESPACE}/{kind}?{own}");
+    let sets = api.get(&path("daemonsets"))?;
+    let deployments = api.get(&path("deployments"))?;
+    let sets = unready(&sets, "desiredNumberScheduled", "numberReady");
+    let deployments = unready(&deployments, "replicas", "readyReplicas");
+    if let Some(name) = sets.chain(deployments).next() {
+        return Ok(Some(explain(api, &name)?));
+    }
+    let nodes = api.get("/api/v1/nodes")?;
+    let unready = items(&nodes).find(|node| !is_ready(node));
+    Ok(unready.map(|node| format!("node {} is not ready", name(node))))
+}
+
+/// Names of what has not as many as it should.
+fn unready(list: &Value, wanted: &str, ready: &str) -> impl Iterator<Item = String> {
+    let unready = items(list).filter(|item| {
+        let status = &item["status"];
+        let is_seen = status["observedGeneration"] == item["metadata"]["generation"];
+        let count = |field: &str| status[field].as_u64().unwrap_or(0);
+        !is_seen || count(wanted) == 0 || count(ready) < count(wanted)
+    });
+    unready.map(name).collect::<Vec<_>>().into_iter()
+}
+
+/// Why its pods are not ready, as far as they tell.
+fn explain(api: &Api, owner: &str) -> Result<String> {
+    let own = format!("labelSelector=app.kubernetes.io/name%3D{owner}");
+    let pods = api.get(&format!("/api/v1/namespaces/{NAMESPACE}/pods?{own}"))?;
+    let waits = items(&pods).flat_map(|pod| {
+        let status = &pod["status"];
+        let kinds = ["initContainerStatuses", "containerStatuses"];
+        let containers = kinds.into_iter().filter_map(|kind| status[kind].as_array());
+        containers.flatten().filter_map(move |container| {
+            let waiting = &container["state"]["waiting"];
+            let reason = waiting["reason"].as_str()?;
+            let message = waiting["message"].as_str().unwrap_or_default();
+            Some(format!("{} is in {reason} {message}", name(pod)))
+        })
+    });
+    let why = waits.collect::<Vec<_>>().join("; ");
+    let why = if why.is_empty() {
+        "its pods are not ready".to_owned()
+    } else {
+        why
+    };
+    Ok(format!("{owner}: {}", why.trim()))
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list["items"].as_array().into_iter().flatten()
+}
+
+fn name(item: &Value) -> String {
+    item["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn is_ready(node: &Value) -> bool {
+    let conditions = node["status"]["conditions"].as_array();
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
