@@ -13,7 +13,10 @@ use tombolo_clustermesh::drive;
 use tombolo_k8s::Translator;
 use tombolo_model::record::{Capabilities, ClusterConfig, ExportMode};
 
-use crate::{FileConnect, Server, Supervisor, options::ClusterOptions, start_log};
+use crate::{
+    KubernetesOptions, Server, Supervisor, handed::HandedOptions, options::ClusterOptions,
+    start_log,
+};
 use exporter::Exporter;
 use objects::Objects;
 use status::ExportPages;
@@ -26,6 +29,18 @@ pub struct ApiserverOptions {
     /// standard input
     #[arg(long, env = "TOMBOLO_OBJECTS", value_name = "DIRECTORY|-")]
     pub objects: PathBuf,
+    /// Folder that the Secret of --clustermesh-secret is handed out in
+    #[arg(
+        long,
+        env = "TOMBOLO_CLUSTERMESH_CONFIG",
+        value_name = "DIRECTORY",
+        default_value = "/var/lib/cilium/clustermesh"
+    )]
+    pub clustermesh_config: PathBuf,
+    #[command(flatten)]
+    pub handed: HandedOptions,
+    #[command(flatten)]
+    pub kubernetes: KubernetesOptions,
     /// Tell peers nothing of namespaces that aren't annotated with clustermesh.cilium.io/global=true
     #[arg(long, env = "TOMBOLO_NO_DEFAULT_GLOBAL_NAMESPACE")]
     pub no_default_global_namespace: bool,
@@ -94,16 +109,20 @@ impl ApiserverOptions {
 pub fn run(options: ApiserverOptions) -> Result<()> {
     start_log(options.cluster.log_format);
     options.cluster.check()?;
-    let connect = options.cluster.connect()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     runtime
         .context("starting the runtime")?
-        .block_on(serve(options, connect))
+        .block_on(serve(options))
 }
 
-async fn serve(options: ApiserverOptions, connect: FileConnect) -> Result<()> {
+async fn serve(options: ApiserverOptions) -> Result<()> {
+    let handed = &options.handed;
+    let handed = handed
+        .open(&options.kubernetes, &options.clustermesh_config)
+        .await?;
+    let connect = options.cluster.connect()?;
     let health = Server::bind(options.health_listen)
         .await
         .context("give --health-listen a free address")?;
@@ -119,6 +138,9 @@ async fn serve(options: ApiserverOptions, connect: FileConnect) -> Result<()> {
     };
     let mut supervisor = Supervisor::new("what was told stays until its leases end");
     supervisor.spawn("health", health.serve(Arc::new(pages), supervisor.stop()));
+    if let Some(handed) = handed {
+        supervisor.spawn("secret", handed.follow(supervisor.stop()));
+    }
     supervisor.spawn(
         "objects",
         objects.follow(Arc::clone(&exporter), supervisor.stop()),

@@ -9,6 +9,7 @@
 //! No authority is shared between clusters: a peer gets a certificate of each cluster that it reads.
 
 mod authority;
+mod held;
 mod names;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,8 @@ use tombolo_model::config::is_cluster_name;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use authority::now;
-pub use authority::{Authority, DAYS};
+pub use authority::{Authority, DAYS, Issued};
+pub use held::{Held, is_good};
 pub use names::{Owner, authorities, public_key, uris};
 pub use users::Users;
 

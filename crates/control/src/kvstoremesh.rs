@@ -24,7 +24,8 @@ use tombolo_clustermesh::{
 use tombolo_model::{local::PeerStatus, record::Resource};
 
 use crate::{
-    Answer, FileConnect, Found, Page, Pages, Peers, Role, Server, Supervisor,
+    Answer, Found, KubernetesOptions, Page, Pages, Peers, Role, Server, Supervisor,
+    handed::HandedOptions,
     options::{ClusterOptions, random, replica},
     render_peers, start_log,
     writing::{WriterStatus, render_writer},
@@ -42,6 +43,10 @@ pub struct KvstoremeshOptions {
         default_value = "/var/lib/cilium/clustermesh"
     )]
     pub clustermesh_config: PathBuf,
+    #[command(flatten)]
+    pub handed: HandedOptions,
+    #[command(flatten)]
+    pub kubernetes: KubernetesOptions,
     /// Seconds that agents have to leave a peer which was taken out, before its records go from the store
     #[arg(
         long,
@@ -65,16 +70,20 @@ pub struct KvstoremeshOptions {
 pub fn run(options: KvstoremeshOptions) -> Result<()> {
     start_log(options.cluster.log_format);
     options.cluster.check()?;
-    let connect = options.cluster.connect()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     runtime
         .context("starting the runtime")?
-        .block_on(serve(options, connect))
+        .block_on(serve(options))
 }
 
-async fn serve(options: KvstoremeshOptions, connect: FileConnect) -> Result<()> {
+async fn serve(options: KvstoremeshOptions) -> Result<()> {
+    let handed = &options.handed;
+    let handed = handed
+        .open(&options.kubernetes, &options.clustermesh_config)
+        .await?;
+    let connect = options.cluster.connect()?;
     let health = Server::bind(options.health_listen)
         .await
         .context("give --health-listen a free address")?;
@@ -99,6 +108,9 @@ async fn serve(options: KvstoremeshOptions, connect: FileConnect) -> Result<()> 
     };
     let mut supervisor = Supervisor::new("what was copied stays until its leases end");
     supervisor.spawn("health", health.serve(Arc::new(pages), supervisor.stop()));
+    if let Some(handed) = handed {
+        supervisor.spawn("secret", handed.follow(supervisor.stop()));
+    }
     supervisor.spawn("peers", peers.follow(supervisor.stop()));
     tracing::info!(cluster = own, "the copying of peers is ready");
     let stop = supervisor.stop();

@@ -8,6 +8,7 @@
 
 mod definitions;
 mod election;
+mod mesh;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,8 @@ pub struct OperatorOptions {
         default_value = "kube-system"
     )]
     pub namespace: String,
+    #[command(flatten)]
+    pub mesh: mesh::MeshApiOptions,
     /// Where /healthz, /readyz, /metrics and /status are served
     #[arg(
         long,
@@ -69,6 +72,9 @@ pub struct OperatorOptions {
 
 impl OperatorOptions {
     fn check(&self) -> Result<()> {
+        if self.cluster_id == 0 && !self.mesh.mesh_api {
+            return Ok(());
+        }
         check_cluster(
             &self.cluster_name,
             self.cluster_id,
@@ -94,7 +100,7 @@ impl Operator {
     async fn lead(&self) {
         // What comes after it may rest on the definitions.
         definitions::install(self).await;
-        tokio::join!(definitions::keep(self),);
+        tokio::join!(definitions::keep(self), mesh::keep(self));
     }
 }
 

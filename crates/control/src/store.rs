@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tombolo_kvstore::{Limits, Memory, Server, server};
 
 use crate::{
-    Answer, Certificates, LogFormat, Page, Pages, Supervisor,
+    Answer, Certificates, Handed, KubernetesOptions, LogFormat, Page, Pages, SecretRef, Supervisor,
     certificates::{self, Users},
     http,
     options::megabytes,
@@ -51,6 +51,15 @@ pub struct StoreOptions {
     /// Take ca.crt, server.crt and server.key in that folder as they are, and make none: somebody else renews them
     #[arg(long, env = "TOMBOLO_CERTIFICATES_GIVEN")]
     pub certificates_given: bool,
+    /// Secret of Kubernetes whose files are kept in that folder, taken as they are
+    #[arg(
+        long,
+        env = "TOMBOLO_CERTIFICATES_SECRET",
+        value_name = "NAMESPACE/NAME"
+    )]
+    pub certificates_secret: Option<SecretRef>,
+    #[command(flatten)]
+    pub kubernetes: KubernetesOptions,
     /// Name or address that clients reach the store by, beside the usual ones
     #[arg(
         long,
@@ -102,6 +111,12 @@ pub struct StoreOptions {
     pub log_format: LogFormat,
 }
 
+impl StoreOptions {
+    fn has_given_certificates(&self) -> bool {
+        self.certificates_given || self.certificates_secret.is_some()
+    }
+}
+
 /// Serves until it is asked to end.
 pub fn run(options: StoreOptions) -> Result<()> {
     start_log(options.log_format);
@@ -120,6 +135,12 @@ pub fn run(options: StoreOptions) -> Result<()> {
 }
 
 async fn serve(options: StoreOptions) -> Result<()> {
+    let mut handed = None;
+    if let Some(secret) = &options.certificates_secret {
+        let mut secret = Handed::open(&options.kubernetes, secret, &options.certificates).await?;
+        secret.first().await?;
+        handed = Some(secret);
+    }
     let mut config = server::Config {
         listen: options.listen,
         tls: None,
@@ -134,9 +155,12 @@ async fn serve(options: StoreOptions) -> Result<()> {
         },
     };
     let mut supervisor = Supervisor::new("the store ends, and what it held with it");
+    if let Some(handed) = handed {
+        supervisor.spawn("secret", handed.follow(supervisor.stop()));
+    }
     if !options.insecure {
         let (users, trusted) = secure(&options, &mut config)?;
-        if !options.certificates_given {
+        if !options.has_given_certificates() {
             supervisor.spawn(
                 "certificates",
                 look_after_certificates(options.clone(), supervisor.stop()),
@@ -170,7 +194,7 @@ async fn serve(options: StoreOptions) -> Result<()> {
 
 /// Certificates and who is let in, before anything listens.
 fn secure(options: &StoreOptions, config: &mut server::Config) -> Result<(UsersFile, Trusted)> {
-    config.tls = Some(if options.certificates_given {
+    config.tls = Some(if options.has_given_certificates() {
         certificates::files(&options.certificates, "server")
     } else {
         let names = &options.server_name;

@@ -8,6 +8,7 @@ mod connect;
 mod error;
 mod item;
 mod pause;
+mod pod;
 mod request;
 mod selection;
 mod watch;

@@ -50,3 +50,5 @@ impl fmt::Display for Reject {
         f.write_str(reason)
     }
 }
+
+impl std::error::Error for Reject {}

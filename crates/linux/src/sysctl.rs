@@ -3,7 +3,10 @@
 //! Those under `net` belong to the network namespace of the calling thread: go there with `Netns::run`.
 
 use crate::{Error, Result};
-use std::{fs, path::Path};
+use std::{fs, io::ErrorKind, path::Path};
+
+/// Where a container has its node's parameters once more, since runtimes make `/proc/sys` read-only.
+const IN_CONTAINER: &str = "/host/proc/sys";
 
 /// Reads a parameter, such as `net/ipv4/conf/eth0/rp_filter`.
 pub fn get(path: &str) -> Result<String> {
@@ -18,7 +21,13 @@ pub fn set(path: &str, value: &str) -> Result<()> {
         return Ok(());
     }
     let file = Path::new("/proc/sys").join(path);
-    fs::write(&file, value).map_err(|error| Error::at("write", &file, error))
+    let written = match fs::write(&file, value) {
+        Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {
+            fs::write(Path::new(IN_CONTAINER).join(path), value).map_err(|_| error)
+        }
+        written => written,
+    };
+    written.map_err(|error| Error::at("write", &file, error))
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@ async fn probes_see_whether_the_loop_turns() {
         while let Some(command) = receiver.recv().await {
             match command {
                 Command::Alive(answer) => drop(answer.send(())),
+                Command::Ask(Request::Status, answer) => {
+                    drop(answer.send(Reply::Status(Box::default())));
+                }
                 Command::Metrics(answer) => drop(answer.send("tombolo_up 1\n".into())),
                 _ => {}
             }
@@ -18,6 +21,8 @@ async fn probes_see_whether_the_loop_turns() {
         assert_eq!(alive, Some(Answer::Text("ok\n".into())));
         let metrics = pages.page("/metrics").await;
         assert_eq!(metrics, Some(Answer::Text("tombolo_up 1\n".into())));
+        let status = pages.page("/status").await;
+        assert!(matches!(status, Some(Answer::Json(_))), "{status:?}");
         assert_eq!(pages.page("/").await, None);
     };
     tokio::select! {

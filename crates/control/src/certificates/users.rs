@@ -79,7 +79,7 @@ impl Users {
         Ok(answer)
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         if self.users.is_empty() {
             return "users: []\n".to_owned();
         }

@@ -1,7 +1,7 @@
 //! The operator against a real API server.
 
 #[path = "../../../k8s/tests/plane/mod.rs"]
-mod plane;
+pub mod plane;
 
 use super::{Operator, OperatorOptions, Shown, definitions, election::Election};
 use crate::{KubernetesOptions, LogFormat, Troubles};
@@ -15,10 +15,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 async fn operator(plane: &Plane) -> Arc<Operator> {
+    of_cluster(plane, "cluster1", 1).await
+}
+
+pub async fn of_cluster(plane: &Plane, name: &str, id: u16) -> Arc<Operator> {
     let options = OperatorOptions {
-        cluster_name: "cluster1".into(),
-        cluster_id: 1,
+        cluster_name: name.into(),
+        cluster_id: id,
         max_connected_clusters: 255,
+        mesh: super::mesh::MeshApiOptions {
+            mesh_api: true,
+            ..Default::default()
+        },
         kubernetes: KubernetesOptions {
             kubeconfig: Some(plane.kubeconfig("master")),
             context: None,

@@ -1,0 +1,264 @@
+//! The cluster's part in its mesh: who it is, whom it trusts, and what its programs must know for that.
+//!
+//! ```text
+//!  tombolo-ca, cluster-mesh-config ──┐                       ┌─► cluster-mesh-config: how we are reached now
+//!  Secrets that are named ───────────┼─► meet, then desired ─┼─► tombolo-store, -kvstoremesh, -clustermesh
+//!  ClusterMesh ──────────────────────┤                       └─► status of each ClusterMesh
+//!  Service, Pods, Nodes ─────────────┘
+//! ```
+//!
+//! Whatever changes, all is worked out anew, and only what differs is written.
+
+mod condition;
+mod desired;
+mod files;
+mod own;
+mod reach;
+mod seen;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde_json::json;
+use tokio::time::{sleep, timeout};
+use tombolo_k8s::client::{Api, ObjectName};
+
+use super::Operator;
+use crate::{
+    stamp::{now, stamp},
+    trust::{Data, Mistake, Own, Peer, SecretName, meet, refuse_same_ids},
+};
+use condition::{Listed, status};
+use desired::{AGENTS, Inputs, MIRROR, STORE, desired};
+use reach::Reach;
+use seen::{Feeds, Seen, encode};
+
+const ABOUT: &str = "the mesh";
+/// Certificates are looked at as often, and Secrets of other namespaces.
+const RECHECK: Duration = Duration::from_secs(30);
+/// What comes at once is looked at once.
+const SETTLE: Duration = Duration::from_millis(50);
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct MeshApiOptions {
+    /// This cluster has a mesh API server, by which others learn of it
+    #[arg(long, env = "TOMBOLO_MESH_API")]
+    pub mesh_api: bool,
+    /// Where peers reach it, if not where its Service or its node says, like https://192.0.2.1:2379
+    #[arg(
+        long,
+        env = "TOMBOLO_MESH_ENDPOINTS",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub mesh_endpoints: Vec<String>,
+    /// Name or address that its certificate must be for, beside those that are found out
+    #[arg(
+        long,
+        env = "TOMBOLO_MESH_SERVER_NAMES",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub mesh_server_names: Vec<String>,
+    /// A real etcd in the place of the store
+    #[arg(
+        long,
+        env = "TOMBOLO_MESH_ETCD",
+        value_name = "URL",
+        value_delimiter = ',',
+        requires = "mesh_etcd_secret"
+    )]
+    pub mesh_etcd: Vec<String>,
+    /// Secret with the certificates for that etcd: ca.crt, admin.crt, admin.key, local.crt, local.key
+    #[arg(long, env = "TOMBOLO_MESH_ETCD_SECRET", value_name = "NAME")]
+    pub mesh_etcd_secret: Option<String>,
+}
+
+/// Until it is dropped.
+pub async fn keep(operator: &Operator) {
+    // A cluster without a number is in no mesh.
+    if operator.options.cluster_id == 0 {
+        return;
+    }
+    let (mut feeds, mut seen) = (Feeds::new(operator), Seen::default());
+    loop {
+        if seen.is_whole() {
+            match reconcile(operator, &seen).await {
+                Ok(()) => operator.troubles.clear(ABOUT),
+                Err(error) => operator.troubles.set(ABOUT, format!("{error:#}")),
+            }
+        }
+        // A change, or the time.
+        let _ = timeout(RECHECK, feeds.change(&mut seen)).await;
+        let settled = sleep(SETTLE);
+        tokio::pin!(settled);
+        loop {
+            tokio::select! {
+                () = &mut settled => break,
+                () = feeds.change(&mut seen) => {}
+            }
+        }
+    }
+}
+
+async fn reconcile(operator: &Operator, seen: &Seen) -> Result<()> {
+    let options = &operator.options.mesh;
+    let namespace = &operator.options.namespace;
+    let mut reach = Reach::default();
+    if options.mesh_api {
+        reach = Reach::find(
+            seen.service.values().next(),
+            seen.pods.values(),
+            seen.nodes.values(),
+        );
+        if !options.mesh_endpoints.is_empty() {
+            reach.peers.clone_from(&options.mesh_endpoints);
+        } else if !options.mesh_etcd.is_empty() {
+            reach.peers.clone_from(&options.mesh_etcd);
+        }
+    }
+    let authority = own::authority(operator, seen).await?;
+    let own = own::introduce(operator, seen, &authority, &reach.peers).await?;
+    let known = known(operator, seen).await;
+    let met = meet_all(&own, seen, &known);
+    let peers = met
+        .iter()
+        .filter_map(|(name, outcome)| Some((name.clone(), outcome.clone().ok()?)));
+    let etcd = match &options.mesh_etcd_secret {
+        Some(name) => {
+            let secret = known.get(&in_namespace(namespace, name));
+            let secret = secret
+                .with_context(|| format!("Secret {namespace}/{name} of the etcd is not there"))?;
+            Some((&options.mesh_etcd[..], secret))
+        }
+        None => None,
+    };
+    let present = seen.present(namespace, &[STORE, MIRROR, AGENTS]);
+    let wanted = desired(&Inputs {
+        own: &own,
+        authority: &authority,
+        peers: &peers.collect(),
+        reach: &reach,
+        server_names: &options.mesh_server_names,
+        etcd,
+        serves: options.mesh_api,
+        present: &present,
+    })?;
+    for (name, data) in &wanted {
+        if present.get(name) != Some(data) {
+            write(operator, name, data).await?;
+        }
+    }
+    tell(operator, seen, &met).await
+}
+
+/// Each cluster that any ClusterMesh lists, met or mistaken.
+fn meet_all(
+    own: &Own,
+    seen: &Seen,
+    known: &BTreeMap<SecretName, Data>,
+) -> BTreeMap<String, Result<Peer, Mistake>> {
+    let mut met = BTreeMap::new();
+    for listed in listed(seen) {
+        let outcome = meet(own, &listed.name, &listed.secret(), known);
+        // Listed twice, the one that makes sense counts.
+        if !matches!(met.get(&listed.name), Some(Ok(_))) {
+            met.insert(listed.name.clone(), outcome);
+        }
+    }
+    refuse_same_ids(&mut met);
+    met
+}
+
+fn listed(seen: &Seen) -> impl Iterator<Item = &Listed> {
+    seen.meshes.values().flat_map(|mesh| &mesh.spec.clusters)
+}
+
+/// The Secrets of the release's namespace, which are watched, and of others those that are named.
+async fn known(operator: &Operator, seen: &Seen) -> BTreeMap<SecretName, Data> {
+    let mut known = seen.secrets.clone();
+    let named: BTreeSet<_> = listed(seen).map(Listed::secret).collect();
+    for name in named {
+        if name.namespace == operator.options.namespace {
+            continue;
+        }
+        let about = format!("reading Secret {name}");
+        let object = ObjectName {
+            namespace: name.namespace.clone(),
+            name: name.name.clone(),
+        };
+        match operator.client.get(Api::SECRETS, &object).await {
+            Ok(found) => {
+                operator.troubles.clear(&about);
+                if let Some(data) = found.and_then(|item| seen::data(&item)) {
+                    known.insert(name, data);
+                }
+            }
+            Err(error) => operator.troubles.set(
+                &about,
+                format!(
+                    "{error}; keep it in {}, or install with clustermesh.secretNamespaces={{{}}}",
+                    operator.options.namespace, name.namespace
+                ),
+            ),
+        }
+    }
+    known
+}
+
+async fn write(operator: &Operator, name: &str, data: &Data) -> Result<()> {
+    let namespace = &operator.options.namespace;
+    let object = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {"app.kubernetes.io/part-of": "tombolo"},
+        },
+        "data": encode(data),
+    });
+    let name = Api::SECRETS.name(namespace, name);
+    operator.client.apply(Api::SECRETS, &name, &object).await?;
+    tracing::info!(secret = %name, files = data.len(), "written");
+    Ok(())
+}
+
+async fn tell(
+    operator: &Operator,
+    seen: &Seen,
+    met: &BTreeMap<String, Result<Peer, Mistake>>,
+) -> Result<()> {
+    let own = &operator.options.cluster_name;
+    for (name, mesh) in &seen.meshes {
+        let status = status(own, mesh, met, &stamp(now()));
+        if status == mesh.status {
+            continue;
+        }
+        for cluster in &status.clusters {
+            if !mesh.status.clusters.contains(cluster) {
+                let condition = cluster.conditions.first();
+                let reason = condition.map_or("", |condition| &condition.reason);
+                tracing::info!(mesh = %name, cluster = cluster.name, reason, "how it stands has changed");
+            }
+        }
+        operator
+            .client
+            .patch_status(Api::CLUSTER_MESHES, name, &status)
+            .await?;
+    }
+    Ok(())
+}
+
+fn in_namespace(namespace: &str, name: &str) -> SecretName {
+    SecretName {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    }
+}
