@@ -8,8 +8,7 @@ use std::{
 };
 
 fn main() -> io::Result<()> {
-    let chart = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"))
-        .join("../../chart/tombolo");
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../chart/tombolo");
     let chart = chart.canonicalize()?;
     println!("cargo::rerun-if-changed={}", chart.display());
     let mut files = Vec::new();
@@ -22,7 +21,7 @@ fn main() -> io::Result<()> {
             .expect("memory is there");
     }
     text.push_str("]\n");
-    let out = env::var("OUT_DIR").expect("cargo sets it");
+    let out = env::var_os("OUT_DIR").expect("cargo sets it");
     fs::write(Path::new(&out).join("chart.rs"), text)
 }
 

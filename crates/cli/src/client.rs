@@ -9,7 +9,9 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tombolo_model::local::{Failure, FailureCode, Reply, Request};
+use tombolo_model::local::{Reply, Request};
+
+use crate::failure;
 
 /// Loading programs anew takes the kernel's verifier seconds on a slow machine; all else takes milliseconds.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -118,12 +120,4 @@ fn unknown(line: &[u8]) -> anyhow::Error {
         format!("the agent's answer is not understood: {text}"),
         "is the agent of the same version? compare `tombolo version` with its log",
     )
-}
-
-fn failure(message: String, hint: &str) -> anyhow::Error {
-    anyhow::Error::new(Failure {
-        code: FailureCode::Unavailable,
-        message,
-        hint: hint.to_owned(),
-    })
 }

@@ -12,6 +12,7 @@ use tombolo_model::local::{Reply, Request};
 
 mod address;
 mod certificates;
+mod clustermesh;
 mod cni;
 mod endpoint;
 mod identity;
@@ -32,6 +33,9 @@ pub enum Command {
     Upgrade(install::Upgrade),
     /// Take it away again
     Uninstall(install::Uninstall),
+    /// Connect clusters with each other, and see how that goes
+    #[command(subcommand)]
+    Clustermesh(clustermesh::Clustermesh),
     /// Write the chart into a folder, for helm
     Chart(install::Chart),
     /// Run the agent of this node
@@ -88,6 +92,7 @@ impl Command {
             Command::Upgrade(upgrade) => upgrade.run()?,
             Command::Uninstall(uninstall) => uninstall.run()?,
             Command::Chart(chart) => chart.run()?,
+            Command::Clustermesh(verb) => return verb.run(),
             Command::Cni(cni) => cni.run(socket)?,
             Command::Agent(options) => tombolo_agent::run(*options)?,
             Command::Store(options) => tombolo_control::run_store(*options)?,

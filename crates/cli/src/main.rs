@@ -17,7 +17,7 @@ use std::{
     path::PathBuf,
     process::{self, ExitCode},
 };
-use tombolo_model::local::{Failure, SOCKET_PATH};
+use tombolo_model::local::{Failure, FailureCode, SOCKET_PATH};
 
 /// Connects the pods of many Kubernetes clusters.
 #[derive(Parser)]
@@ -77,6 +77,15 @@ fn chain(error: &anyhow::Error) -> String {
         } else {
             format!("{told}: {cause}")
         }
+    })
+}
+
+/// What is wrong, and what to do.
+fn failure(message: String, hint: &str) -> anyhow::Error {
+    anyhow::Error::new(Failure {
+        code: FailureCode::Unavailable,
+        message,
+        hint: hint.to_owned(),
     })
 }
 

@@ -11,6 +11,12 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
+use tombolo_k8s::{
+    Client,
+    client::{Api, Connect, Error},
+};
+
+use crate::cluster::block_on;
 
 const PLUGIN: &str = "tombolo-cni";
 const CONFLIST: &str = "05-tombolo.conflist";
@@ -117,7 +123,7 @@ impl Enable {
 impl Remove {
     fn run(self) -> Result<()> {
         if let Some(name) = &self.unless_daemonset
-            && is_there(name)
+            && is_there(name)?
         {
             return Ok(());
         }
@@ -141,8 +147,26 @@ impl Remove {
     }
 }
 
-fn is_there(_name: &str) -> bool {
-    true
+/// Who is not known any more, or may not ask any more, has been uninstalled: its rights go with the DaemonSet.
+fn is_there(name: &str) -> Result<bool> {
+    let Some((namespace, name)) = name.split_once('/') else {
+        bail!("--unless-daemonset {name}: write it as NAMESPACE/NAME");
+    };
+    block_on(async {
+        let client = Client::connect(&Connect::default()).await?;
+        let found = client
+            .get(Api::DAEMON_SETS, &Api::DAEMON_SETS.name(namespace, name))
+            .await;
+        Ok(match found {
+            Ok(Some(item)) => {
+                let object: serde_json::Value = item.read()?;
+                object["metadata"]["deletionTimestamp"].is_null()
+            }
+            Ok(None) | Err(Error::Forbidden { .. } | Error::Credentials { .. }) => false,
+            // Without an answer, a node without a network would be the greater harm.
+            Err(_) => true,
+        })
+    })
 }
 
 /// What others may read at any moment is the old or the new one, whole.

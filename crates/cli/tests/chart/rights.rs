@@ -59,7 +59,7 @@ fn the_mesh_api_server_writes_nothing() {
         for rule in rules(&objects, role) {
             assert_eq!(
                 rule["verbs"],
-                serde_json::json!(["get", "list", "watch"]),
+                serde_json::json!(["list", "watch"]),
                 "{rule}"
             );
         }
