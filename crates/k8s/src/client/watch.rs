@@ -10,19 +10,19 @@
 //!
 //! As long as the server keeps the past that is asked for, a connection that breaks costs no new list.
 
-use std::{collections::VecDeque, pin::Pin, time::Duration};
+use std::{collections::VecDeque, future::Future, pin::Pin, time::Duration};
 
 use futures_util::{AsyncBufRead, AsyncBufReadExt as _};
 use kube::core::Request;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tombolo_model::event::Event;
 
 use super::{
     ANSWER_TIMEOUT, Client, Error, Item, ObjectName, Selection, Subject, Verb,
     pause::{Pause, fraction},
-    request::{built, subject},
+    request::{Page, built, subject},
 };
 use crate::{Reject, object::shorten, watch::LINE_LEN_MAX};
 
@@ -46,20 +46,35 @@ pub struct Watch {
 /// An object that can't be taken rejects only itself.
 pub type Change = Result<Event<ObjectName, Item>, Reject>;
 
+/// What is under way is kept here and not in the calls, which may be dropped and made again as often as one likes.
 enum State {
     List {
         continue_token: Option<String>,
+        asked: Option<Asked<Page>>,
     },
     Follow {
         version: String,
+        asked: Option<Asked<Stream>>,
         stream: Option<Stream>,
     },
 }
+
+type Asked<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 struct Stream {
     lines: Pin<Box<dyn AsyncBufRead + Send>>,
     line: Vec<u8>,
     since: Instant,
+    heard: Instant,
+}
+
+impl State {
+    fn anew() -> State {
+        State::List {
+            continue_token: None,
+            asked: None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -82,9 +97,7 @@ impl Client {
         Watch {
             client: self.clone(),
             selection,
-            state: State::List {
-                continue_token: None,
-            },
+            state: State::anew(),
             ready: VecDeque::new(),
             pause: Pause::default(),
             not_before: None,
@@ -112,9 +125,7 @@ impl Watch {
                 Ok(()) => {}
                 Err(Error::Gone { .. }) => {
                     self.not_before = Some(Instant::now() + self.pause.next());
-                    self.state = State::List {
-                        continue_token: None,
-                    };
+                    self.state = State::anew();
                 }
                 Err(error) => {
                     self.not_before = Some(Instant::now() + self.pause.next());
@@ -125,41 +136,59 @@ impl Watch {
     }
 
     async fn list(&mut self) -> Result<(), Error> {
-        let State::List { continue_token } = &self.state else {
+        let State::List {
+            continue_token,
+            asked,
+        } = &mut self.state
+        else {
             unreachable!("only called while listing");
         };
-        let page = self
-            .client
-            .page(&self.selection, continue_token.as_deref())
-            .await?;
+        let page = asked.get_or_insert_with(|| {
+            let (client, selection) = (self.client.clone(), self.selection.clone());
+            let token = continue_token.clone();
+            Box::pin(async move { client.page(&selection, token.as_deref()).await })
+        });
+        let page = page.await;
+        *asked = None;
+        let page = page?;
         if continue_token.is_none() {
             self.ready.push_back(Ok(Event::Restart));
         }
         let upserts = page.items.into_iter().map(upsert);
         self.ready.extend(upserts.map(Ok));
         self.ready.extend(page.rejects.into_iter().map(Err));
-        self.state = match page.continue_token {
-            Some(token) => State::List {
-                continue_token: Some(token),
-            },
-            None => {
-                self.ready.push_back(Ok(Event::Synced));
-                State::Follow {
-                    version: page.version,
-                    stream: None,
-                }
-            }
-        };
+        if page.continue_token.is_some() {
+            *continue_token = page.continue_token;
+        } else {
+            self.ready.push_back(Ok(Event::Synced));
+            self.state = State::Follow {
+                version: page.version,
+                asked: None,
+                stream: None,
+            };
+        }
         Ok(())
     }
 
     async fn follow(&mut self) -> Result<(), Error> {
-        let State::Follow { version, stream } = &mut self.state else {
+        let State::Follow {
+            version,
+            asked,
+            stream,
+        } = &mut self.state
+        else {
             unreachable!("only called while following");
         };
         let subject = subject(Verb::Watch, self.selection.api, self.selection.name());
         let Some(open) = stream else {
-            *stream = Some(open(&self.client, &self.selection, &subject, version).await?);
+            let opened = asked.get_or_insert_with(|| {
+                let (client, selection) = (self.client.clone(), self.selection.clone());
+                let (subject, version) = (subject.clone(), version.clone());
+                Box::pin(async move { open(&client, &selection, &subject, &version).await })
+            });
+            let opened = opened.await;
+            *asked = None;
+            *stream = Some(opened?);
             return Ok(());
         };
         match open.next_line().await {
@@ -196,10 +225,12 @@ async fn open(
     let lines = asked
         .map_err(|_| client.silent(ANSWER_TIMEOUT))?
         .map_err(|error| Error::new(client, subject, error))?;
+    let now = Instant::now();
     Ok(Stream {
         lines: Box::pin(lines),
         line: Vec::new(),
-        since: Instant::now(),
+        since: now,
+        heard: now,
     })
 }
 
@@ -208,8 +239,9 @@ impl Stream {
     /// when the call is dropped stays for the next one.
     async fn next_line(&mut self) -> Result<bool, String> {
         loop {
-            let read = timeout(SILENCE_MAX, self.lines.fill_buf()).await;
+            let read = timeout_at(self.heard + SILENCE_MAX, self.lines.fill_buf()).await;
             let read = read.map_err(|_| format!("nothing came for {} s", SILENCE_MAX.as_secs()))?;
+            self.heard = Instant::now();
             let bytes = read.map_err(|error| error.to_string())?;
             if bytes.is_empty() {
                 return Ok(false);
