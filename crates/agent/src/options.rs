@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use tombolo_clustermesh::Scope;
-use tombolo_control::LogFormat;
+use tombolo_control::{HandedOptions, KubernetesOptions, LogFormat, SecretRef};
 use tombolo_model::{
     local::{DELETE_QUEUE_PATH, SOCKET_PATH},
     net::RoutingMode,
@@ -120,6 +120,8 @@ pub struct Options {
         value_parser = clap::value_parser!(u32).range(1024..=1 << 24)
     )]
     pub flow_table_size: u32,
+    #[command(flatten)]
+    pub api: KubernetesOptions,
     /// Form of the log, on standard error
     #[arg(long, env = "TOMBOLO_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -131,6 +133,8 @@ pub struct MeshOptions {
     /// Folder of the other clusters' files, one for each, by its name; read again whenever one changes
     #[arg(long, env = "TOMBOLO_CLUSTERMESH_CONFIG", value_name = "DIRECTORY")]
     pub clustermesh_config: Option<PathBuf>,
+    #[command(flatten)]
+    pub handed: HandedOptions,
     /// File that says how to reach the store of this node's own cluster, to learn of its other nodes and pods
     #[arg(long, env = "TOMBOLO_OWN_STORE", value_name = "FILE")]
     pub own_store: Option<PathBuf>,
@@ -155,6 +159,9 @@ pub struct MeshOptions {
 impl MeshOptions {
     /// What can be said of them without reading any store.
     pub fn check(&self, cluster_id: u16) -> Result<()> {
+        if self.handed.clustermesh_secret.is_some() && self.clustermesh_config.is_none() {
+            bail!("--clustermesh-secret: give --clustermesh-config too, the folder for its files");
+        }
         let read = [
             ("--clustermesh-config", self.clustermesh_config.as_deref()),
             ("--own-store", self.own_store.as_deref()),
@@ -165,6 +172,8 @@ impl MeshOptions {
                 bail!("{option}: a cluster of a mesh has a number: give --cluster-id");
             }
             let folder = match (option, path.parent()) {
+                // It is made for the Secret's files.
+                ("--clustermesh-config", _) if self.handed.clustermesh_secret.is_some() => continue,
                 ("--clustermesh-config", _) => path,
                 (_, Some(parent)) if parent != Path::new("") => parent,
                 _ => Path::new("."),
@@ -174,6 +183,11 @@ impl MeshOptions {
             }
         }
         Ok(())
+    }
+
+    /// Whose files the folder of other clusters holds.
+    pub fn secret(&self) -> Option<&SecretRef> {
+        self.handed.clustermesh_secret.as_ref()
     }
 
     pub fn scope(&self) -> Scope {

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::mpsc, time::Instant};
-use tombolo_control::{Server, Supervisor, start_log};
+use tombolo_control::{Handed, Server, Supervisor, start_log};
 use tombolo_datapath::Datapath;
 use tombolo_linux::{
     lock::{self, Lock},
@@ -146,6 +146,13 @@ async fn serve(options: &Options, checked: Checked, netlink: Netlink) -> Result<
     let mut supervisor = Supervisor::new("the agent ends, the programs go on");
     let (commands, commands_receiver) = mpsc::channel(COMMANDS);
     let (facts_sender, facts_receiver) = mpsc::channel(FACTS);
+    if let Some(secret) = options.mesh.secret()
+        && let Some(folder) = &options.mesh.clustermesh_config
+    {
+        // Not waited for: what was handed out before is there, and without it nothing is known of others yet.
+        let handed = Handed::open(&options.api, secret, folder).await?;
+        supervisor.spawn("secret", handed.follow(supervisor.stop()));
+    }
     let clusters = clusters(options, &facts_sender, started);
     clusters.spawn(&mut supervisor);
     let patience = Duration::from_secs(options.mesh.clustermesh_sync_timeout);

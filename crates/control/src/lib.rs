@@ -25,7 +25,7 @@ mod writing;
 pub use apiserver::{ApiserverOptions, run as run_apiserver};
 pub use certificates::{Certificates, Listed, days_left, epoch};
 pub use folder::Folder;
-pub use handed::{Handed, SecretRef};
+pub use handed::{Handed, HandedOptions, SecretRef};
 pub use http::{Answer, Pages, Server};
 pub use kubernetes::{Feed, KubernetesOptions, Troubles};
 pub use kvstoremesh::{KvstoremeshOptions, run as run_kvstoremesh};
