@@ -2,21 +2,25 @@
 //!
 //! ```text
 //!            ┌─► definitions: the kinds of objects that the others need
-//!  election ─┼─► …
+//!  election ─┼─► ranges: what each node's pods have their addresses of
+//!            ├─► …
 //!            └─► …: each controller watches what it needs and mends what it finds, until the lease is lost
 //! ```
 
 mod definitions;
 mod election;
 mod mesh;
+mod ranges;
 mod status;
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use ipnet::IpNet;
+use tokio::sync::watch;
 use tombolo_k8s::Client;
 use tombolo_model::id::ClusterId;
 
@@ -27,15 +31,26 @@ use crate::{
 };
 pub use definitions::install_all as install_definitions;
 use election::Election;
+use ranges::RangeOptions;
 use status::{OperatorPages, Shown};
 
 #[derive(Args, Clone, Debug)]
 pub struct OperatorOptions {
     /// Name of this cluster, unique in the mesh
-    #[arg(long, env = "TOMBOLO_CLUSTER_NAME", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "TOMBOLO_CLUSTER_NAME",
+        value_name = "NAME",
+        default_value = "default"
+    )]
     pub cluster_name: String,
-    /// Number of this cluster, unique in the mesh: 1 to 255, or to 511
-    #[arg(long, env = "TOMBOLO_CLUSTER_ID", value_name = "NUMBER")]
+    /// Number of this cluster, unique in the mesh: 1 to 255, or to 511; 0 for a cluster that is not meshed
+    #[arg(
+        long,
+        env = "TOMBOLO_CLUSTER_ID",
+        value_name = "NUMBER",
+        default_value_t = 0
+    )]
     pub cluster_id: u16,
     /// Size of the mesh, equal in all of its clusters: 255 or 511
     #[arg(
@@ -47,6 +62,8 @@ pub struct OperatorOptions {
     pub max_connected_clusters: u16,
     #[command(flatten)]
     pub kubernetes: KubernetesOptions,
+    #[command(flatten)]
+    pub ranges: RangeOptions,
     /// Namespace that Tombolo is installed in
     #[arg(
         long,
@@ -72,7 +89,9 @@ pub struct OperatorOptions {
 
 impl OperatorOptions {
     fn check(&self) -> Result<()> {
+        self.ranges.families()?;
         if self.cluster_id == 0 && !self.mesh.mesh_api {
+            // It is not meshed.
             return Ok(());
         }
         check_cluster(
@@ -93,6 +112,8 @@ pub struct Operator {
     pub client: Client,
     pub troubles: Troubles,
     pub shown: Shown,
+    /// The ranges of other clusters' pods, by the cluster, as far as they are known.
+    pub others: watch::Sender<BTreeMap<String, Vec<IpNet>>>,
 }
 
 impl Operator {
@@ -100,7 +121,11 @@ impl Operator {
     async fn lead(&self) {
         // What comes after it may rest on the definitions.
         definitions::install(self).await;
-        tokio::join!(definitions::keep(self), mesh::keep(self));
+        tokio::join!(
+            definitions::keep(self),
+            ranges::run(self),
+            mesh::keep(self)
+        );
     }
 }
 
@@ -132,6 +157,7 @@ async fn serve(options: OperatorOptions) -> Result<()> {
         client,
         troubles: Troubles::default(),
         shown: Shown::default(),
+        others: watch::Sender::default(),
     });
     let mut supervisor = Supervisor::new("another replica takes over");
     let pages = OperatorPages(Arc::clone(&operator));

@@ -22,6 +22,8 @@ pub struct Standing {
     pub leader: String,
     /// The definitions of custom resources are there.
     pub definitions: bool,
+    /// Nodes that have ranges of pods.
+    pub nodes: usize,
 }
 
 impl Shown {

@@ -3,7 +3,7 @@
 #[path = "../../../k8s/tests/plane/mod.rs"]
 pub mod plane;
 
-use super::{Operator, OperatorOptions, Shown, definitions, election::Election};
+use super::{Operator, OperatorOptions, RangeOptions, Shown, definitions, election::Election};
 use crate::{KubernetesOptions, LogFormat, Troubles};
 use plane::{PATIENCE, Plane};
 use std::{
@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 async fn operator(plane: &Plane) -> Arc<Operator> {
@@ -31,6 +31,13 @@ pub async fn of_cluster(plane: &Plane, name: &str, id: u16) -> Arc<Operator> {
             kubeconfig: Some(plane.kubeconfig("master")),
             context: None,
         },
+        ranges: RangeOptions {
+            cluster_pool_ipv4: vec!["10.1.0.0/16".parse().unwrap()],
+            cluster_pool_ipv4_mask_size: 24,
+            cluster_pool_ipv6: vec!["fd00:1::/104".parse().unwrap()],
+            cluster_pool_ipv6_mask_size: 120,
+            service_range: Vec::new(),
+        },
         namespace: "kube-system".into(),
         health_listen: "127.0.0.1:0".parse().unwrap(),
         log_format: LogFormat::Text,
@@ -40,6 +47,7 @@ pub async fn of_cluster(plane: &Plane, name: &str, id: u16) -> Arc<Operator> {
         options,
         troubles: Troubles::default(),
         shown: Shown::default(),
+        others: watch::Sender::default(),
     })
 }
 
@@ -219,6 +227,75 @@ async fn definitions_of_others_and_newer_ones_stay() {
         refused.to_string().contains("is Cilium's own definition"),
         "{refused}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_get_ranges_and_give_them_back() {
+    let plane = Plane::start();
+    let one = Replica::start(&plane, "one").await;
+    let node = |name: &str| {
+        let manifest = format!("{{apiVersion: v1, kind: Node, metadata: {{name: {name}}}}}");
+        plane.apply(&manifest).unwrap();
+    };
+    let ranges = |name: &str| {
+        let path = "jsonpath={.spec.ipam.podCIDRs}";
+        plane.kubectl(&["get", "ciliumnode", name, "-o", path])
+    };
+    node("n1");
+    node("n2");
+    let has = |name: &str, wanted: &str| ranges(name).is_ok_and(|ranges| ranges == wanted);
+    wait_for("n1 has ranges", || {
+        has("n1", r#"["10.1.0.0/24","fd00:1::/120"]"#)
+    })
+    .await;
+    wait_for("n2 has ranges", || {
+        has("n2", r#"["10.1.1.0/24","fd00:1::100/120"]"#)
+    })
+    .await;
+    let reason = |name: &str| {
+        let path = "jsonpath={.status.conditions[0].reason}";
+        plane
+            .kubectl(&["get", "ciliumnode", name, "-o", path])
+            .unwrap_or_default()
+    };
+    wait_for("n1 is told", || reason("n1") == "Given").await;
+    // Nobody collects what a node owned here: the operator does.
+    plane.kubectl(&["delete", "node", "n1"]).unwrap();
+    wait_for("n1 is gone", || ranges("n1").is_err()).await;
+    // Another cluster's pods have addresses of the pool: new nodes get none, and both are named.
+    let peer = (
+        "cluster2".to_owned(),
+        vec!["10.1.128.0/20".parse().unwrap()],
+    );
+    one.operator.others.send_replace(BTreeMap::from([peer]));
+    node("n3");
+    let trouble = || {
+        one.operator
+            .troubles
+            .all()
+            .into_values()
+            .collect::<String>()
+    };
+    wait_for("the refusal", || {
+        trouble().contains("10.1.128.0/20, which is of the pods of the cluster cluster2")
+    })
+    .await;
+    wait_for("n3 is told why", || reason("n3") == "NoRange").await;
+    assert_eq!(ranges("n3").unwrap(), "[]");
+    one.operator.others.send_replace(BTreeMap::new());
+    wait_for("n3 has ranges", || {
+        has("n3", r#"["10.1.2.0/24","fd00:1::200/120"]"#)
+    })
+    .await;
+    wait_for("no trouble is left", || trouble().is_empty()).await;
+    // A service range within the pool.
+    let range = "{apiVersion: networking.k8s.io/v1, kind: ServiceCIDR, metadata: {name: more}, spec: {cidrs: [10.1.64.0/24]}}";
+    plane.apply(range).unwrap();
+    wait_for("the refusal", || {
+        node("n4");
+        trouble().contains("10.1.64.0/24, which is of this cluster's services")
+    })
+    .await;
 }
 
 type Case = (&'static str, &'static str, Option<&'static str>);
