@@ -29,6 +29,7 @@
 //! whose who call. [`Client`] is the one that speaks to an API server.
 
 pub mod client;
+pub mod labels;
 pub mod manifest;
 pub mod object;
 mod reject;
