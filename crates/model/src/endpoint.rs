@@ -256,6 +256,18 @@ impl Endpoints {
         self.ids.restore(u128::from(id.0));
     }
 
+    pub(crate) fn set_identity(
+        &mut self,
+        attachment: &Attachment,
+        identity: Identity,
+    ) -> Result<(EndpointId, PodAddresses), Failure> {
+        let id = self.id_of(attachment);
+        let life = id.and_then(|id| self.lives.get_mut(&id));
+        let life = life.ok_or_else(|| Failure::unknown_attachment(attachment))?;
+        life.record.identity = identity;
+        Ok((life.record.id, life.record.addresses))
+    }
+
     pub(crate) fn set_rules(
         &mut self,
         id: EndpointId,

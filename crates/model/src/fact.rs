@@ -102,6 +102,11 @@ pub enum EndpointFact {
         ifindex: u32,
         mac: Mac,
     },
+    /// Its pod's labels are known, or have changed.
+    Identify {
+        attachment: Attachment,
+        identity: Identity,
+    },
     Delete {
         attachment: Attachment,
     },

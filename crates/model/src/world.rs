@@ -285,6 +285,14 @@ impl World {
                 ifindex,
                 mac,
             } => return self.attach(&attachment, ifindex, mac),
+            EndpointFact::Identify {
+                attachment,
+                identity,
+            } => {
+                let identity = endpoint::identity(Some(identity), &self.config)?;
+                let (id, addresses) = self.endpoints.set_identity(&attachment, identity)?;
+                self.touch_endpoint(id, addresses);
+            }
             EndpointFact::Delete { attachment } => {
                 if let Some(id) = self.endpoints.id_of(&attachment) {
                     self.delete_endpoint(id);

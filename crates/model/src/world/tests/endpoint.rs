@@ -144,3 +144,25 @@ fn only_those_kept_stay() {
         .collect();
     assert_eq!(left, ["b"]);
 }
+
+#[test]
+fn a_pods_identity_follows_its_labels() {
+    let mut bench = bench();
+    bench.tell(reserve("a")).unwrap();
+    bench.tell(attach("a", 11)).unwrap();
+    let identify = |container: &str, identity: u32| {
+        Fact::Endpoint(EndpointFact::Identify {
+            attachment: attachment(container),
+            identity: Identity(identity),
+        })
+    };
+    let other = 65_536 + 777;
+    bench.tell(identify("a", other)).unwrap();
+    let record = bench.kernel.records.values().next().unwrap();
+    assert_eq!(record.identity, Identity(other));
+    let path = bench.kernel.tables.endpoints.values().next().unwrap();
+    assert_eq!(path.identity, Identity(other));
+    // Another cluster's identity is none of ours to give, and who is not there has none.
+    assert!(bench.tell(identify("a", 2 * 65_536 + 777)).is_err());
+    assert!(bench.tell(identify("b", other)).is_err());
+}
