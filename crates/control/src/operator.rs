@@ -121,11 +121,7 @@ impl Operator {
     async fn lead(&self) {
         // What comes after it may rest on the definitions.
         definitions::install(self).await;
-        tokio::join!(
-            definitions::keep(self),
-            ranges::run(self),
-            mesh::keep(self)
-        );
+        tokio::join!(definitions::keep(self), ranges::run(self), mesh::keep(self));
     }
 }
 
