@@ -4,10 +4,13 @@ use crate::{
     client,
     output::{self, Output},
 };
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use clap_complete::Shell;
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 use tombolo_model::local::{Reply, Request};
 
 mod address;
@@ -81,6 +84,11 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Write manual pages, one for each command, into a folder
+    Man {
+        /// The folder, which is made
+        folder: PathBuf,
+    },
     /// Print the version of this program
     Version(Output),
 }
@@ -109,6 +117,7 @@ impl Command {
             Command::Programs(programs) => programs.run(socket)?,
             Command::Lab(lab) => return Ok(tombolo_lab::run(lab)?),
             Command::Completions { shell } => complete(shell)?,
+            Command::Man { folder } => manual(&folder)?,
             Command::Version(output) => version::run(output)?,
         }
         Ok(ExitCode::SUCCESS)
@@ -119,6 +128,12 @@ fn complete(shell: Shell) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut crate::command_line(), "tombolo", &mut script);
     output::write(&String::from_utf8_lossy(&script))
+}
+
+fn manual(folder: &Path) -> Result<()> {
+    let written = std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(crate::command_line(), folder));
+    written.with_context(|| format!("cannot write manual pages into {}", folder.display()))
 }
 
 /// Asks for something that is either done or refused.

@@ -53,6 +53,16 @@ fn the_version_and_completions_need_no_agent() {
 }
 
 #[test]
+fn every_command_has_a_manual_page() {
+    let folder = std::env::temp_dir().join(format!("tombolo-man-{}", std::process::id()));
+    let written = tombolo(&["man", folder.to_str().unwrap()]);
+    assert!(written.status.success());
+    let page = std::fs::read_to_string(folder.join("tombolo-clustermesh-connect.1")).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(page.contains("destination\\-context"), "{page}");
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_tombolo"))
         .args(["completions", "bash"])
