@@ -4,7 +4,7 @@
 //!  tombolo-ca, cluster-mesh-config ──┐                       ┌─► cluster-mesh-config: how we are reached now
 //!  Secrets that are named ───────────┼─► meet, then desired ─┼─► tombolo-store, -kvstoremesh, -clustermesh
 //!  ClusterMesh ──────────────────────┤                       └─► status of each ClusterMesh
-//!  Service, Pods, Nodes ─────────────┘
+//!  Service, Nodes ───────────────────┘
 //! ```
 //!
 //! Whatever changes, all is worked out anew, and only what differs is written.
@@ -50,6 +50,9 @@ pub struct MeshApiOptions {
     /// This cluster has a mesh API server, by which others learn of it
     #[arg(long, env = "TOMBOLO_MESH_API")]
     pub mesh_api: bool,
+    /// It has the addresses of the node that it runs on
+    #[arg(long, env = "TOMBOLO_MESH_HOST_NETWORK")]
+    pub mesh_host_network: bool,
     /// Where peers reach it, if not where its Service or its node says, like https://192.0.2.1:2379
     #[arg(
         long,
@@ -112,11 +115,10 @@ async fn reconcile(operator: &Operator, seen: &Seen) -> Result<()> {
     let namespace = &operator.options.namespace;
     let mut reach = Reach::default();
     if options.mesh_api {
-        reach = Reach::find(
-            seen.service.values().next(),
-            seen.pods.values(),
-            seen.nodes.values(),
-        );
+        reach = match options.mesh_host_network {
+            true => Reach::on_nodes(seen.nodes.values()),
+            false => Reach::by_service(seen.service.values().next(), seen.nodes.values()),
+        };
         if !options.mesh_endpoints.is_empty() {
             reach.peers.clone_from(&options.mesh_endpoints);
         } else if !options.mesh_etcd.is_empty() {

@@ -25,6 +25,7 @@ pub async fn of_cluster(plane: &Plane, name: &str, id: u16) -> Arc<Operator> {
         max_connected_clusters: 255,
         mesh: super::mesh::MeshApiOptions {
             mesh_api: true,
+            mesh_host_network: true,
             ..Default::default()
         },
         kubernetes: KubernetesOptions {

@@ -14,7 +14,10 @@ use anyhow::Result;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tombolo_control::trust::{ID_KEY, Introduction, SecretName};
 use tombolo_k8s::client::{Api, ObjectName, Selection};
 use tombolo_model::local::PeerStatus;
@@ -28,6 +31,8 @@ use crate::{
 const API: &str = "clustermesh-apiserver";
 /// Pods that are asked at once.
 const AT_ONCE: usize = 16;
+/// How long one of them may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// A certificate that ends sooner should have been renewed.
 const CERTIFICATE_DAYS_MIN: i64 = 30;
 
@@ -121,6 +126,34 @@ struct Asked {
 #[serde(default)]
 struct Pod {
     spec: PodSpec,
+    status: PodStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct PodStatus {
+    phase: String,
+    container_statuses: Vec<ContainerStatus>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ContainerStatus {
+    name: String,
+    state: ContainerState,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ContainerState {
+    running: Option<serde_json::Value>,
+    waiting: Option<Waiting>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Waiting {
+    reason: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -298,6 +331,10 @@ async fn ask_all(cluster: &Cluster, name: &str, container: &str) -> Result<Vec<A
             && let Some(item) = pods.next()
         {
             let pod: Pod = item.read()?;
+            // What ended stays listed for a while, and another one has its place.
+            if ["Failed", "Succeeded"].contains(&pod.status.phase.as_str()) {
+                continue;
+            }
             let client = cluster.client.clone();
             let (name, container) = (item.name().clone(), container.to_owned());
             asking.spawn(async move { ask(&client, name, &container, &pod).await });
@@ -314,12 +351,16 @@ async fn ask_all(cluster: &Cluster, name: &str, container: &str) -> Result<Vec<A
 async fn ask(client: &tombolo_k8s::Client, name: ObjectName, container: &str, pod: &Pod) -> Asked {
     let port = pod.spec.containers.iter().find(|has| has.name == container);
     let port = port.and_then(|has| has.ports.first());
-    let page = match port {
-        Some(port) => client
-            .pod_page(&name, port.container_port, "/status")
-            .await
-            .map_err(|error| error.to_string()),
-        None => Err(format!("it has no container `{container}`")),
+    let page = match (pod.trouble(container), port) {
+        (Some(trouble), _) => Err(trouble),
+        (None, None) => Err(format!("it has no container `{container}`")),
+        (None, Some(port)) => {
+            let page = client.pod_page(&name, port.container_port, "/status");
+            match timeout(PATIENCE, page).await {
+                Ok(page) => page.map_err(|error| error.to_string()),
+                Err(_) => Err(format!("nothing came for {} s", PATIENCE.as_secs())),
+            }
+        }
     };
     let peers = page.and_then(|text| {
         let page: Page = serde_json::from_str(&text)
@@ -329,6 +370,23 @@ async fn ask(client: &tombolo_k8s::Client, name: ObjectName, container: &str, po
     Asked {
         name: name.name,
         peers,
+    }
+}
+
+impl Pod {
+    /// Why the container can't be asked.
+    fn trouble(&self, container: &str) -> Option<String> {
+        let status = self.status.container_statuses.iter();
+        let mut status = status.filter(|status| status.name == container);
+        match status.next() {
+            None => Some(format!("its pod is {}", self.status.phase.to_lowercase())),
+            Some(status) if status.state.running.is_none() => {
+                let waiting = status.state.waiting.as_ref();
+                let reason = waiting.map_or("ended", |waiting| &waiting.reason);
+                Some(format!("its container does not run ({reason})"))
+            }
+            Some(_) => None,
+        }
     }
 }
 

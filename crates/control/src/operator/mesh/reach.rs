@@ -1,6 +1,6 @@
 //! Where a cluster's mesh API is reached: by its peers, and by its own agents.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::net::IpAddr;
 
 use serde::Deserialize;
 
@@ -51,41 +51,6 @@ struct Ingress {
     hostname: String,
 }
 
-/// What is read of a Pod of the mesh API server.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(default)]
-pub struct Pod {
-    metadata: PodMeta,
-    spec: PodSpec,
-    status: PodStatus,
-}
-
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(default, rename_all = "camelCase")]
-struct PodMeta {
-    deletion_timestamp: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(default, rename_all = "camelCase")]
-struct PodSpec {
-    host_network: bool,
-}
-
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(default)]
-struct PodStatus {
-    phase: String,
-    #[serde(rename = "hostIPs")]
-    host_ips: Vec<HostIp>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(default)]
-struct HostIp {
-    ip: String,
-}
-
 /// What is read of a Node.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
@@ -116,18 +81,20 @@ pub struct Reach {
 }
 
 impl Reach {
-    pub fn find<'a>(
+    /// On the addresses of whichever node it runs on. All of them are told, so that peers need not be told anew when it
+    /// moves.
+    pub fn on_nodes<'a>(nodes: impl Iterator<Item = &'a Node>) -> Reach {
+        let hosts = at_nodes(nodes, PORT);
+        Reach {
+            peers: hosts.clone(),
+            agents: hosts,
+        }
+    }
+
+    pub fn by_service<'a>(
         service: Option<&Service>,
-        pods: impl Iterator<Item = &'a Pod>,
         nodes: impl Iterator<Item = &'a Node>,
     ) -> Reach {
-        let hosts = hosts(pods);
-        if !hosts.is_empty() {
-            return Reach {
-                peers: hosts.clone(),
-                agents: hosts,
-            };
-        }
         let Some(service) = service else {
             return Reach::default();
         };
@@ -152,10 +119,7 @@ impl Reach {
                 names.filter_map(|name| endpoint(name, number)).collect()
             }
             "NodePort" => match port.and_then(|port| port.node_port) {
-                Some(number) => nodes
-                    .filter_map(|node| endpoint(node.address()?, number))
-                    .take(NODES_MAX)
-                    .collect(),
+                Some(number) => at_nodes(nodes, number),
                 None => Vec::new(),
             },
             _ => agents.clone(),
@@ -172,16 +136,11 @@ impl Node {
     }
 }
 
-/// Those of a mesh API server that has the addresses of its node.
-fn hosts<'a>(pods: impl Iterator<Item = &'a Pod>) -> Vec<String> {
-    let alive = |pod: &&Pod| {
-        pod.spec.host_network
-            && pod.metadata.deletion_timestamp.is_none()
-            && ["Pending", "Running"].contains(&pod.status.phase.as_str())
-    };
-    let hosts = pods.filter(alive).flat_map(|pod| &pod.status.host_ips);
-    let found: BTreeSet<_> = hosts.filter_map(|host| endpoint(&host.ip, PORT)).collect();
-    found.into_iter().collect()
+fn at_nodes<'a>(nodes: impl Iterator<Item = &'a Node>, port: u16) -> Vec<String> {
+    nodes
+        .filter_map(|node| endpoint(node.address()?, port))
+        .take(NODES_MAX)
+        .collect()
 }
 
 fn endpoint(host: &str, port: u16) -> Option<String> {

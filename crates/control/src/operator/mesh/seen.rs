@@ -10,14 +10,14 @@ use tombolo_model::event::Event;
 use super::{
     Operator,
     condition::Mesh,
-    reach::{Node, Pod, Service},
+    reach::{Node, Service},
 };
 use crate::{
     Feed, Troubles,
     trust::{Data, SecretName},
 };
 
-/// What the mesh API server's Service is called, and its pods.
+/// What the mesh API server's Service is called.
 const API: &str = "clustermesh-apiserver";
 
 #[derive(Default)]
@@ -25,7 +25,6 @@ pub struct Seen {
     pub secrets: BTreeMap<SecretName, Data>,
     pub meshes: Objects<Mesh>,
     pub service: Objects<Service>,
-    pub pods: Objects<Pod>,
     pub nodes: Objects<Node>,
     raw: Objects<RawSecret>,
 }
@@ -36,7 +35,6 @@ pub struct Feeds {
     secrets: Feed,
     meshes: Feed,
     service: Feed,
-    pods: Feed,
     nodes: Feed,
 }
 
@@ -116,14 +114,10 @@ impl Feeds {
         let opaque = Selection::all(Api::SECRETS)
             .within(namespace)
             .field("type", "Opaque");
-        let pods = Selection::all(Api::PODS)
-            .within(namespace)
-            .labels(&format!("app.kubernetes.io/name={API}"));
         Feeds {
             secrets: feed(opaque),
             meshes: feed(Selection::all(Api::CLUSTER_MESHES)),
             service: feed(Selection::one(Api::SERVICES, namespace, API)),
-            pods: feed(pods),
             nodes: feed(Selection::all(Api::NODES)),
             troubles: operator.troubles.clone(),
         }
@@ -140,7 +134,6 @@ impl Feeds {
             }
             change = self.meshes.next() => seen.meshes.take(change, troubles),
             change = self.service.next() => seen.service.take(change, troubles),
-            change = self.pods.next() => seen.pods.take(change, troubles),
             change = self.nodes.next() => seen.nodes.take(change, troubles),
         }
     }
@@ -149,11 +142,7 @@ impl Feeds {
 impl Seen {
     /// Whether all has been told once.
     pub fn is_whole(&self) -> bool {
-        self.raw.synced
-            && self.meshes.synced
-            && self.service.synced
-            && self.pods.synced
-            && self.nodes.synced
+        self.raw.synced && self.meshes.synced && self.service.synced && self.nodes.synced
     }
 
     /// Those of these names that are there.

@@ -14,11 +14,10 @@ fn read<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
 }
 
-fn find(service: Value, pods: &[Value], nodes: &[Value]) -> Reach {
+fn find(service: Value, nodes: &[Value]) -> Reach {
     let service: Option<Service> = (!service.is_null()).then(|| read(service));
-    let pods: Vec<Pod> = pods.iter().cloned().map(read).collect();
     let nodes: Vec<Node> = nodes.iter().cloned().map(read).collect();
-    Reach::find(service.as_ref(), pods.iter(), nodes.iter())
+    Reach::by_service(service.as_ref(), nodes.iter())
 }
 
 fn service(kind: &str, more: Value) -> Value {
@@ -36,14 +35,6 @@ fn node(address: &str) -> Value {
     ]}})
 }
 
-fn pod(address: &str, phase: &str, host: bool) -> Value {
-    json!({
-        "metadata": {},
-        "spec": {"hostNetwork": host},
-        "status": {"phase": phase, "hostIPs": [{"ip": address}]},
-    })
-}
-
 #[test]
 fn the_mesh_api_is_reached_where_its_service_or_its_node_says() {
     let nodes = [node("192.0.2.1"), node("192.0.2.2")];
@@ -52,47 +43,32 @@ fn the_mesh_api_is_reached_where_its_service_or_its_node_says() {
         assert_eq!(reach.peers, peers);
         assert_eq!(reach.agents, agents);
     };
-    check(find(Value::Null, &[], &nodes), &[], &[]);
+    check(find(Value::Null, &nodes), &[], &[]);
     check(
-        find(service("ClusterIP", json!({})), &[], &nodes),
+        find(service("ClusterIP", json!({})), &nodes),
         &agents,
         &agents,
     );
     check(
-        find(service("NodePort", json!({})), &[], &nodes),
+        find(service("NodePort", json!({})), &nodes),
         &["https://192.0.2.1:32379", "https://192.0.2.2:32379"],
         &agents,
     );
     check(
-        find(service("LoadBalancer", json!({})), &[], &nodes),
+        find(service("LoadBalancer", json!({})), &nodes),
         &[],
         &agents,
     );
     let balanced =
         json!({"loadBalancer": {"ingress": [{"ip": "198.51.100.7"}, {"hostname": "lb.example"}]}});
     check(
-        find(service("LoadBalancer", balanced), &[], &nodes),
+        find(service("LoadBalancer", balanced), &nodes),
         &["https://198.51.100.7:2379", "https://lb.example:2379"],
         &agents,
     );
-    let pods = [
-        pod("192.0.2.2", "Running", true),
-        pod("192.0.2.3", "Failed", true),
-    ];
-    let here = ["https://192.0.2.2:2379"];
-    check(
-        find(service("NodePort", json!({})), &pods, &nodes),
-        &here,
-        &here,
-    );
-    let mut leaving = pod("192.0.2.4", "Running", true);
-    leaving["metadata"]["deletionTimestamp"] = json!("2026-11-26T07:00:00Z");
-    let pods = [leaving, pod("192.0.2.5", "Running", false)];
-    check(
-        find(service("ClusterIP", json!({})), &pods, &nodes),
-        &agents,
-        &agents,
-    );
+    let nodes: Vec<Node> = nodes.map(read).into();
+    let here = ["https://192.0.2.1:2379", "https://192.0.2.2:2379"];
+    check(Reach::on_nodes(nodes.iter()), &here, &here);
 }
 
 #[test]

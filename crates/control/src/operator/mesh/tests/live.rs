@@ -32,20 +32,16 @@ impl Cluster {
             name,
             _tasks: tasks,
         };
-        // What a mesh API server on the node's address looks like to the API.
-        let pod = "{apiVersion: v1, kind: Pod, metadata: {name: api, namespace: kube-system, labels: {app.kubernetes.io/name: \
-                   clustermesh-apiserver}}, spec: {hostNetwork: true, automountServiceAccountToken: false, containers: [{name: c, image: i}]}}";
-        cluster.plane.apply("{apiVersion: v1, kind: ServiceAccount, metadata: {name: default, namespace: kube-system}}").unwrap();
-        cluster.plane.apply(pod).unwrap();
+        let node = format!("{{apiVersion: v1, kind: Node, metadata: {{name: n{id}}}}}");
+        cluster.plane.apply(&node).unwrap();
         let status = format!(
-            r#"{{"status":{{"phase":"Running","hostIP":"192.0.2.{id}","hostIPs":[{{"ip":"192.0.2.{id}"}}]}}}}"#
+            r#"{{"status":{{"addresses":[{{"type":"InternalIP","address":"192.0.2.{id}"}}]}}}}"#
         );
+        let node = format!("n{id}");
         let words = [
-            "-n",
-            "kube-system",
             "patch",
-            "pod",
-            "api",
+            "node",
+            &node,
             "--subresource=status",
             "--type=merge",
             "-p",
