@@ -1,6 +1,9 @@
 //! The local API: a JSON line asks, a JSON line answers, over a Unix socket that only root may use.
 
-use crate::node::{Command, answer, ask};
+use crate::{
+    kubernetes::Identifier,
+    node::{Command, answer, ask},
+};
 use anyhow::{Context as _, Result, bail};
 use std::{
     fs::{self, Permissions},
@@ -74,10 +77,11 @@ impl Socket {
         })
     }
 
-    /// Answers until told to stop; then finishes what was begun.
+    /// Answers until told to stop; then finishes what was begun. Pods of Kubernetes get their identities by `identifier`.
     pub async fn serve(
         self,
         commands: mpsc::Sender<Command>,
+        identifier: Option<Identifier>,
         stop: CancellationToken,
     ) -> Result<()> {
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
@@ -109,7 +113,8 @@ impl Socket {
                 tracing::warn!("more than {CONNECTIONS_MAX} connections to the local API");
                 continue;
             };
-            let connection = Connection::new(stream, commands.clone(), stop.clone());
+            let connection =
+                Connection::new(stream, commands.clone(), identifier.clone(), stop.clone());
             connections.spawn(async move {
                 if let Err(error) = connection.serve().await {
                     tracing::debug!(%error, "a caller of the local API is gone");
@@ -133,6 +138,7 @@ struct Connection {
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
     commands: mpsc::Sender<Command>,
+    identifier: Option<Identifier>,
     stop: CancellationToken,
 }
 
@@ -140,6 +146,7 @@ impl Connection {
     fn new(
         stream: UnixStream,
         commands: mpsc::Sender<Command>,
+        identifier: Option<Identifier>,
         stop: CancellationToken,
     ) -> Connection {
         let (reader, writer) = stream.into_split();
@@ -147,6 +154,7 @@ impl Connection {
             reader: BufReader::new(reader),
             writer,
             commands,
+            identifier,
             stop,
         }
     }
@@ -165,6 +173,17 @@ impl Connection {
             if let Request::Monitor { allowed } = request {
                 return self.monitor(allowed).await;
             }
+            let request = match &self.identifier {
+                Some(identifier) => identifier.complete(request).await,
+                None => Ok(request),
+            };
+            let request = match request {
+                Ok(request) => request,
+                Err(failure) => {
+                    self.write(&Reply::Error(failure)).await?;
+                    continue;
+                }
+            };
             let reply = ask(&self.commands, request).await;
             let reply = reply.unwrap_or_else(|| {
                 refusal(

@@ -7,6 +7,7 @@ mod clusters;
 mod facts;
 mod host;
 mod kernel;
+mod kubernetes;
 mod metrics;
 mod monitor;
 mod node;

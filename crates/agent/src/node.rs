@@ -4,6 +4,7 @@ use crate::{
     clusters::Clusters,
     host::{self, Uplink},
     kernel::{Kernel, Refusal},
+    kubernetes::Link,
     metrics::{self, Counts},
     monitor::{Hub, SUBSCRIBERS_MAX},
     restore,
@@ -45,6 +46,18 @@ pub enum Command {
     Alive(oneshot::Sender<()>),
 }
 
+impl Command {
+    /// In the place of a loop that does not turn yet.
+    pub fn refuse(self, failure: Failure) {
+        match self {
+            Command::Ask(_, answer) => drop(answer.send(Reply::Error(failure))),
+            Command::Monitor { answer, .. } => drop(answer.send(Err(failure))),
+            // Whoever asks these sees that nobody answers.
+            Command::Metrics(_) | Command::Alive(_) => {}
+        }
+    }
+}
+
 /// Nothing when the loop is busy for too long or has ended.
 pub async fn ask(commands: &mpsc::Sender<Command>, request: Request) -> Option<Reply> {
     answer(commands, |sender| Command::Ask(request, sender)).await
@@ -69,6 +82,7 @@ pub struct NodeLoop {
     pub uplinks: Vec<Uplink>,
     pub started: Instant,
     clusters: Clusters,
+    kubernetes: Option<Link>,
     /// Until when clusters are waited for.
     patience: Option<Instant>,
     hub: Hub,
@@ -102,6 +116,7 @@ impl NodeLoop {
             uplinks,
             started,
             clusters: Clusters::default(),
+            kubernetes: None,
             patience: None,
             hub: Hub::default(),
             counts: Counts::default(),
@@ -116,6 +131,11 @@ impl NodeLoop {
     pub fn wait_for(&mut self, clusters: Clusters, patience: Duration) {
         self.clusters = clusters;
         self.patience = Some(Instant::now() + patience);
+    }
+
+    /// Who is told when endpoints change, and whose troubles are told of.
+    pub fn link(&mut self, kubernetes: Link) {
+        self.kubernetes = Some(kubernetes);
     }
 
     /// Until nobody is left who could ask. What the kernel holds stays.
@@ -173,8 +193,12 @@ impl NodeLoop {
     fn step(&mut self, fact: Fact) -> Result<Answer, Failure> {
         self.counts.facts += 1;
         let now = self.now();
+        let of_endpoint = matches!(fact, Fact::Endpoint(_));
         let step = drive::step(&mut self.world, &mut self.kernel, fact, now);
         self.note(step.refused);
+        if let (true, Some(kubernetes)) = (of_endpoint, &self.kubernetes) {
+            kubernetes.changed.notify_one();
+        }
         step.answer
     }
 
@@ -364,6 +388,11 @@ impl NodeLoop {
                 "{} changes are not applied yet, the last error: {error}",
                 status.pending
             ));
+        }
+        if let Some(kubernetes) = &self.kubernetes {
+            let troubles = kubernetes.troubles.all().into_iter();
+            let troubles = troubles.map(|(about, trouble)| format!("{about}: {trouble}"));
+            status.warnings.extend(troubles);
         }
         status.warnings.extend(self.kernel.datapath.warnings());
         status.warnings.extend(self.uplink_warnings.clone());

@@ -44,7 +44,7 @@ pub struct Options {
         env = "TOMBOLO_NODE_IP",
         value_name = "ADDRESS",
         value_delimiter = ',',
-        required = true
+        required_unless_present = "kubernetes"
     )]
     pub node_ip: Vec<IpAddr>,
     /// Range that this node's pods get their addresses from; at most one of each family
@@ -53,7 +53,8 @@ pub struct Options {
         env = "TOMBOLO_POD_RANGE",
         value_name = "CIDR",
         value_delimiter = ',',
-        required = true
+        required_unless_present = "kubernetes",
+        conflicts_with = "kubernetes"
     )]
     pub pod_range: Vec<IpNet>,
     /// How packets reach the pods of other nodes: `tunnel` (VXLAN) or `native` (the network knows the way)
@@ -120,6 +121,9 @@ pub struct Options {
         value_parser = clap::value_parser!(u32).range(1024..=1 << 24)
     )]
     pub flow_table_size: u32,
+    /// Learn of the node, its cluster and its pods from Kubernetes, and tell Kubernetes of them
+    #[arg(long, env = "TOMBOLO_KUBERNETES")]
+    pub kubernetes: bool,
     #[command(flatten)]
     pub api: KubernetesOptions,
     /// Form of the log, on standard error

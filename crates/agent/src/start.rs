@@ -6,7 +6,8 @@ use crate::{
     facts::FactsFile,
     host,
     kernel::{Kernel, Refusal},
-    node::{Inlets, NodeLoop},
+    kubernetes::{Kubernetes, Own},
+    node::{Command, Inlets, NodeLoop},
     options::{Options, Underlay},
     pages::AgentPages,
     queue::Queue,
@@ -20,6 +21,7 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
 use tombolo_control::{Handed, Server, Supervisor, start_log};
 use tombolo_datapath::Datapath;
 use tombolo_linux::{
@@ -45,17 +47,56 @@ const RUN_FOLDER: &str = "/run/tombolo";
 pub fn run(options: Options) -> Result<()> {
     start_log(options.log_format);
     let netlink = Netlink::open()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    if options.kubernetes {
+        options.mesh.check(options.cluster_id)?;
+        tombolo_datapath::probe().map_err(Refusal::from)?;
+        let locks = take_locks(&options.socket, &options.pins)?;
+        let outcome = runtime.block_on(begin(options, netlink));
+        drop(locks);
+        return outcome;
+    }
     let checked = Checked::new(&options, &netlink)?;
     tombolo_datapath::probe().map_err(Refusal::from)?;
     let locks = take_locks(&options.socket, &options.pins)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let outcome = runtime
-        .context("starting the runtime")?
-        .block_on(serve(&options, checked, netlink));
+    let outcome = runtime.block_on(serve(&options, checked, netlink, None));
     drop(locks);
     outcome
+}
+
+/// With Kubernetes it is learnt first what the node is. Until then whoever asks is told to try again.
+async fn begin(mut options: Options, netlink: Netlink) -> Result<()> {
+    let memory = beside_pins(&options.pins, "node");
+    let kubernetes = Kubernetes::connect(&options, memory).await?;
+    let told = Own {
+        addresses: options.node_ip.clone(),
+        pod_ranges: Vec::new(),
+    };
+    let socket = Socket::bind(&options.socket)?;
+    let (commands, mut asked) = mpsc::channel::<Command>(COMMANDS);
+    let stop = CancellationToken::new();
+    let own = {
+        let refusing = async {
+            while let Some(command) = asked.recv().await {
+                command.refuse(kubernetes.refusal());
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            own = kubernetes.learn(&told) => own,
+            served = socket.serve(commands, None, stop) => {
+                return served.and(Err(anyhow!("the local API ended before the agent")));
+            }
+            () = refusing => unreachable!("it waits for ever"),
+        }
+    };
+    options.node_ip = own.addresses;
+    options.pod_range = own.pod_ranges;
+    let checked = Checked::new(&options, &netlink)?;
+    serve(&options, checked, netlink, Some(kubernetes)).await
 }
 
 /// What the options mean on this node.
@@ -83,6 +124,7 @@ fn config(options: &Options) -> Config {
     let file = options.facts.iter().map(|_| Source::File);
     let own = options.mesh.own_store.iter();
     let own = own.map(|_| Source::Cluster(ClusterId(options.cluster_id)));
+    let kubernetes = options.kubernetes.then_some(Source::Kubernetes);
     Config {
         cluster: options.cluster_name.clone(),
         cluster_id: ClusterId(options.cluster_id),
@@ -93,7 +135,7 @@ fn config(options: &Options) -> Config {
         routing: options.routing_mode,
         prefer_ipv6: options.underlay == Underlay::Ipv6,
         pod_mtu: 0,
-        sources: file.chain(own).collect(),
+        sources: file.chain(own).chain(kubernetes).collect(),
         reads_clusters: options.mesh.clustermesh_config.is_some(),
     }
 }
@@ -124,7 +166,12 @@ fn take_lock(path: &Path) -> Result<Lock> {
     })
 }
 
-async fn serve(options: &Options, checked: Checked, netlink: Netlink) -> Result<()> {
+async fn serve(
+    options: &Options,
+    checked: Checked,
+    netlink: Netlink,
+    kubernetes: Option<Kubernetes>,
+) -> Result<()> {
     let started = Instant::now();
     let Checked { world, uplinks } = checked;
     // Whatever can fail without the kernel's tables comes before they are touched.
@@ -157,6 +204,12 @@ async fn serve(options: &Options, checked: Checked, netlink: Netlink) -> Result<
     clusters.spawn(&mut supervisor);
     let patience = Duration::from_secs(options.mesh.clustermesh_sync_timeout);
     node.wait_for(clusters, patience);
+    let link = kubernetes.map(|kubernetes| {
+        let config = node.world.config();
+        kubernetes.spawn(config, &commands, facts_sender.clone(), &mut supervisor)
+    });
+    let identifier = link.as_ref().map(|link| link.identifier.clone());
+    link.into_iter().for_each(|link| node.link(link));
     if let Some(facts) = facts {
         supervisor.spawn("facts", facts.follow(facts_sender, supervisor.stop()));
     }
@@ -165,7 +218,7 @@ async fn serve(options: &Options, checked: Checked, netlink: Netlink) -> Result<
         http.serve(Arc::new(AgentPages(commands.clone())), supervisor.stop()),
     );
     supervisor.spawn("queue", queue.follow(commands.clone(), supervisor.stop()));
-    supervisor.spawn("api", socket.serve(commands, supervisor.stop()));
+    supervisor.spawn("api", socket.serve(commands, identifier, supervisor.stop()));
     let config = node.world.config();
     tracing::info!(cluster = config.cluster, node = config.node, pod_mtu = config.pod_mtu, routing = %config.routing, "the agent is ready");
     let inlets = Inlets {

@@ -34,6 +34,6 @@ pub use metrics::Page;
 pub use operator::{OperatorOptions, install_definitions, run as run_operator};
 pub use options::random;
 pub use peers::{FileConnect, Found, Peers, Role, render as render_peers};
-pub use stamp::{micro_stamp, stamp};
+pub use stamp::{micro_stamp, now as stamp_now, stamp};
 pub use store::{StoreOptions, run as run_store};
 pub use supervise::Supervisor;

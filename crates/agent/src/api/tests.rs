@@ -59,7 +59,7 @@ fn serve(name: &str) -> Bench {
     let mut tasks = JoinSet::new();
     tasks.spawn(by_rote(receiver));
     let until = stop.clone();
-    tasks.spawn(async move { socket.serve(commands, until).await.unwrap() });
+    tasks.spawn(async move { socket.serve(commands, None, until).await.unwrap() });
     Bench { path, stop, tasks }
 }
 

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{select, time::sleep};
-use tombolo_k8s::client::{Api, Error, Item, ObjectName, Selection, WatchChange};
+use tombolo_k8s::client::{Api, Error, Item, MANAGER, ObjectName, Selection, WatchChange};
 use tombolo_model::event::Event;
 
 use super::Operator;
@@ -404,7 +404,7 @@ async fn tell(
     }]});
     let told = operator
         .client
-        .patch_status(Api::CILIUM_NODES, name, &status)
+        .apply_status(Api::CILIUM_NODES, name, MANAGER, &status)
         .await;
     match told {
         // It may be gone meanwhile.

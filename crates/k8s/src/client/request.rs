@@ -157,7 +157,7 @@ impl Client {
         item(subject, text)
     }
 
-    /// Changes what is said of the object's status, of a kind that keeps it apart.
+    /// Changes what is said of the object's status, of a kind that keeps it apart. Lists are replaced as a whole.
     pub async fn patch_status(
         &self,
         api: Api,
@@ -168,6 +168,29 @@ impl Client {
         let patch = Patch::Merge(json!({ "status": status }));
         let request =
             of(api, name).patch_subresource("status", &name.name, &PatchParams::default(), &patch);
+        let text = self.ask(&subject, request).await?;
+        item(subject, text)
+    }
+
+    /// Says what `manager` has to say of the object's status, of a kind that keeps it apart: what it said before and says
+    /// no more goes, what others say stays. Lists of conditions are joined by their types.
+    pub async fn apply_status(
+        &self,
+        api: Api,
+        name: &ObjectName,
+        manager: &str,
+        status: &impl Serialize,
+    ) -> Result<Item, Error> {
+        let subject = subject(Verb::Patch, api, name.clone());
+        let params = PatchParams::apply(manager).force();
+        let object = json!({
+            "apiVersion": api.api_version(),
+            "kind": api.kind,
+            "metadata": {"name": name.name},
+            "status": status,
+        });
+        let patch = Patch::Apply(object);
+        let request = of(api, name).patch_subresource("status", &name.name, &params, &patch);
         let text = self.ask(&subject, request).await?;
         item(subject, text)
     }

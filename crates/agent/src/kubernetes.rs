@@ -1,0 +1,109 @@
+//! Kubernetes of this node's own cluster: what it tells the node, and what the node tells it.
+//!
+//! ```text
+//!  before the start   own       Node, CiliumNode ──► addresses, ranges (remembered for a start without an API server)
+//!  facts              cluster   CiliumNodes, CiliumEndpoints ──► where others are
+//!  pods               pods      Pods, Namespaces ──► labels ──► CiliumIdentity ──► endpoint, CiliumEndpoint
+//!                     own       addresses, readiness ──► CiliumNode, Node
+//! ```
+//!
+//! An API server that is away stops nothing that runs: what it told stays, and new pods wait.
+
+mod ask;
+mod cluster;
+mod forms;
+mod identity;
+mod own;
+mod pods;
+mod record;
+#[cfg(test)]
+mod tests;
+mod work;
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::{Context as _, Result};
+use tokio::sync::{Notify, mpsc};
+use tombolo_control::{Supervisor, Troubles};
+use tombolo_k8s::Client;
+use tombolo_model::{config::Config, fact::Fact, local::Failure};
+
+use crate::{node::Command, options::Options};
+pub use ask::Identifier;
+use ask::Question;
+pub use own::Own;
+
+/// Plugins that wait for the identity of their pod.
+const QUESTIONS: usize = 64;
+
+/// The connection, before it is known what the node is.
+pub struct Kubernetes {
+    client: Client,
+    troubles: Troubles,
+    node: String,
+    /// Where the node's own addresses and ranges are remembered.
+    memory: PathBuf,
+}
+
+/// What the loop and the local API have of it.
+#[derive(Clone)]
+pub struct Link {
+    pub troubles: Troubles,
+    /// Told whenever the node's endpoints may have changed.
+    pub changed: Arc<Notify>,
+    pub identifier: Identifier,
+}
+
+impl Kubernetes {
+    pub async fn connect(options: &Options, memory: PathBuf) -> Result<Kubernetes> {
+        let client = options.api.connect().await;
+        Ok(Kubernetes {
+            client: client.context("--kubernetes")?,
+            troubles: Troubles::default(),
+            node: options.node_name.clone(),
+            memory,
+        })
+    }
+
+    /// Waits until it is known what the node is, for as long as that takes.
+    pub async fn learn(&self, told: &Own) -> Own {
+        own::learn(self, told).await
+    }
+
+    /// Why nobody can be served yet.
+    pub fn refusal(&self) -> Failure {
+        own::refusal(self)
+    }
+
+    /// From now on it tells and is told.
+    pub fn spawn(
+        self,
+        config: &Config,
+        commands: &mpsc::Sender<Command>,
+        facts: mpsc::Sender<Vec<Fact>>,
+        supervisor: &mut Supervisor,
+    ) -> Link {
+        let (sender, questions) = mpsc::channel::<Question>(QUESTIONS);
+        let link = Link {
+            troubles: self.troubles.clone(),
+            changed: Arc::new(Notify::new()),
+            identifier: Identifier::new(sender, self.troubles.clone()),
+        };
+        let (changed, commands) = (Arc::clone(&link.changed), commands.clone());
+        let config = config.clone();
+        let stop = supervisor.stop();
+        supervisor.spawn("kubernetes", async move {
+            let told = cluster::follow(&self, &config, facts.clone());
+            let pods = work::run(&self, &config, &commands, facts, questions, changed);
+            let own = own::keep(&self, &config, &commands);
+            tokio::select! {
+                () = told => {}
+                () = pods => {}
+                () = own => {}
+                () = stop.cancelled() => {}
+            }
+            Ok(())
+        });
+        link
+    }
+}

@@ -1,0 +1,182 @@
+//! The cluster's nodes and pods as facts.
+
+use std::collections::BTreeMap;
+
+use futures_util::FutureExt as _;
+use tokio::sync::mpsc;
+use tombolo_control::Feed;
+use tombolo_k8s::{
+    Kind, Object,
+    client::{Api, Item, ObjectName, Selection, WatchChange},
+    object::{CiliumEndpoint, CiliumNode},
+};
+use tombolo_model::{
+    config::Config,
+    event::Event,
+    fact::{Address, AddressKey, Fact, Node, NodeKey, Set, Source},
+};
+
+use super::Kubernetes;
+use crate::facts::BATCH;
+
+const SOURCE: Source = Source::Kubernetes;
+
+/// For ever.
+pub async fn follow(kubernetes: &Kubernetes, config: &Config, facts: mpsc::Sender<Vec<Fact>>) {
+    let feed = |api| {
+        Feed::new(
+            &kubernetes.client,
+            Selection::all(api),
+            &kubernetes.troubles,
+        )
+    };
+    let (mut nodes, mut endpoints) = (feed(Api::CILIUM_NODES), feed(Api::CILIUM_ENDPOINTS));
+    let mut told = Told::new(config);
+    loop {
+        let mut batch = Vec::new();
+        tokio::select! {
+            change = nodes.next() => told.node(change, &mut batch),
+            change = endpoints.next() => told.endpoint(change, &mut batch),
+        }
+        // What is there already is taken along.
+        while batch.len() < BATCH {
+            if let Some(change) = nodes.next().now_or_never() {
+                told.node(change, &mut batch);
+            } else if let Some(change) = endpoints.next().now_or_never() {
+                told.endpoint(change, &mut batch);
+            } else {
+                break;
+            }
+        }
+        if facts.send(batch).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What has been told of whom, so that what goes is told as it was.
+pub struct Told<'a> {
+    config: &'a Config,
+    addresses: BTreeMap<ObjectName, Vec<AddressKey>>,
+}
+
+impl<'a> Told<'a> {
+    pub fn new(config: &'a Config) -> Told<'a> {
+        Told {
+            config,
+            addresses: BTreeMap::new(),
+        }
+    }
+
+    pub fn node(&mut self, change: WatchChange, facts: &mut Vec<Fact>) {
+        let event = match change {
+            Err(reject) => return facts.push(malformed(Set::Nodes, reject.to_string())),
+            Ok(Event::Restart) => Event::Restart,
+            Ok(Event::Synced) => Event::Synced,
+            Ok(Event::Delete(name)) => Event::Delete(self.node_key(&name)),
+            // What this node is it knows better.
+            Ok(Event::Upsert(name, _)) if name.name == self.config.node => return,
+            Ok(Event::Upsert(name, item)) => match read_node(&item) {
+                Ok(node) => Event::Upsert(self.node_key(&name), self.node_of(&node)),
+                Err(reason) => return facts.push(malformed(Set::Nodes, reason)),
+            },
+        };
+        facts.push(Fact::Node(SOURCE, event));
+    }
+
+    pub fn endpoint(&mut self, change: WatchChange, facts: &mut Vec<Fact>) {
+        let mut tell = |event| facts.push(Fact::Address(SOURCE, event));
+        match change {
+            Err(reject) => facts.push(malformed(Set::Addresses, reject.to_string())),
+            Ok(Event::Restart) => {
+                self.addresses.clear();
+                tell(Event::Restart);
+            }
+            Ok(Event::Synced) => tell(Event::Synced),
+            Ok(Event::Delete(name)) => {
+                let gone = self.addresses.remove(&name).unwrap_or_default();
+                gone.into_iter().for_each(|key| tell(Event::Delete(key)));
+            }
+            Ok(Event::Upsert(name, item)) => {
+                let endpoint = match read_endpoint(&item) {
+                    Ok(endpoint) => endpoint,
+                    Err(reason) => return facts.push(malformed(Set::Addresses, reason)),
+                };
+                let now = self.addresses_of(&name, &endpoint);
+                let keys: Vec<AddressKey> = now.iter().map(|(key, _)| key.clone()).collect();
+                let before = self.addresses.remove(&name).unwrap_or_default();
+                for key in before.into_iter().filter(|key| !keys.contains(key)) {
+                    tell(Event::Delete(key));
+                }
+                now.into_iter()
+                    .for_each(|(key, address)| tell(Event::Upsert(key, address)));
+                if !keys.is_empty() {
+                    self.addresses.insert(name, keys);
+                }
+            }
+        }
+    }
+
+    fn node_key(&self, name: &ObjectName) -> NodeKey {
+        NodeKey {
+            cluster: self.config.cluster.clone(),
+            name: name.name.clone(),
+        }
+    }
+
+    fn node_of(&self, node: &CiliumNode) -> Node {
+        let internal = node.addresses.iter().filter(|it| it.kind == "InternalIP");
+        Node {
+            cluster_id: self.config.cluster_id,
+            addresses: internal.map(|it| it.ip).collect(),
+            pod_ranges: node.pod_ranges.clone(),
+        }
+    }
+
+    /// None of this node's own pods, whom it knows first and knows longest.
+    fn addresses_of(
+        &self,
+        name: &ObjectName,
+        endpoint: &CiliumEndpoint,
+    ) -> Vec<(AddressKey, Address)> {
+        let Some(host) = endpoint.host else {
+            return Vec::new();
+        };
+        if self.config.addresses.contains(&host) {
+            return Vec::new();
+        }
+        let each = endpoint.reachable_addresses().iter().map(|ip| {
+            let key = AddressKey {
+                prefix: (*ip).into(),
+                owner: name.to_string(),
+            };
+            let identity = endpoint.identity;
+            (key, Address { identity, host })
+        });
+        each.collect()
+    }
+}
+
+fn read_node(item: &Item) -> Result<CiliumNode, String> {
+    match item.object(Kind::CiliumNode) {
+        Ok((_, Object::CiliumNode(node))) => Ok(*node),
+        Ok((key, _)) => unreachable!("{key} was read as a CiliumNode"),
+        Err(reject) => Err(reject.to_string()),
+    }
+}
+
+pub fn read_endpoint(item: &Item) -> Result<CiliumEndpoint, String> {
+    match item.object(Kind::CiliumEndpoint) {
+        Ok((_, Object::CiliumEndpoint(endpoint))) => Ok(endpoint),
+        Ok((key, _)) => unreachable!("{key} was read as a CiliumEndpoint"),
+        Err(reject) => Err(reject.to_string()),
+    }
+}
+
+fn malformed(set: Set, record: String) -> Fact {
+    Fact::Malformed {
+        source: SOURCE,
+        set,
+        record,
+    }
+}
