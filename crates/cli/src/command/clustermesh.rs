@@ -4,6 +4,7 @@ mod connect;
 mod enable;
 mod inspect;
 mod mesh;
+mod rotate;
 mod status;
 
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ pub enum Clustermesh {
     Connect(connect::Connect),
     /// Part this cluster from others
     Disconnect(connect::Disconnect),
+    /// Give this cluster another secret, without losing a connection
+    Rotate(rotate::Rotate),
     /// Show how this cluster's part in the mesh stands; the exit code is 0 only if all is well
     Status(status::Options),
     /// Show who this cluster says that it is, whom it trusts, and what is wrong with the others
@@ -34,6 +37,7 @@ impl Clustermesh {
             Clustermesh::Disable(disable) => disable.run()?,
             Clustermesh::Connect(connect) => connect.run()?,
             Clustermesh::Disconnect(disconnect) => disconnect.run()?,
+            Clustermesh::Rotate(rotate) => rotate.run()?,
             Clustermesh::Inspect(inspect) => inspect.run()?,
             Clustermesh::Status(options) => return options.run(),
         }
