@@ -34,6 +34,8 @@ pub struct Helm {
 #[derive(Clone, Debug, Default)]
 pub struct Call {
     pub words: Vec<OsString>,
+    /// By the environment: there it may be several files.
+    kubeconfig: Option<PathBuf>,
     /// Whether a chart stands among the words, as `CHART`.
     pub chart: Option<PathBuf>,
 }
@@ -44,9 +46,7 @@ impl Call {
         call.word(verb);
         call.word(RELEASE);
         call.pair("--namespace", &at.namespace);
-        if let Some(file) = &at.kubeconfig {
-            call.pair("--kubeconfig", file);
-        }
+        call.kubeconfig.clone_from(&at.kubeconfig);
         if let Some(context) = &at.context {
             call.pair("--kube-context", context);
         }
@@ -60,6 +60,12 @@ impl Call {
     pub fn pair(&mut self, name: &str, value: impl Into<OsString>) {
         self.word(name);
         self.word(value);
+    }
+
+    fn environment(&self) -> String {
+        let file = self.kubeconfig.iter();
+        let shown = file.map(|file| format!("KUBECONFIG={} ", shown(&[file.into()])));
+        shown.collect()
     }
 
     /// Puts the chart after the release's name.
@@ -79,8 +85,9 @@ impl Helm {
                 .as_ref()
                 .map(|_| "# CHART is what `tombolo chart FOLDER` writes\n");
             return crate::output::write(&format!(
-                "{}helm {}\n",
+                "{}{}helm {}\n",
                 chart.unwrap_or_default(),
+                call.environment(),
                 shown(&call.words)
             ));
         }
@@ -92,6 +99,7 @@ impl Helm {
         });
         let output = Command::new(&program)
             .args(words)
+            .envs(call.kubeconfig.iter().map(|file| ("KUBECONFIG", file)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
