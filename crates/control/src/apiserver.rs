@@ -1,6 +1,7 @@
 //! `tombolo apiserver`: tells a cluster's peers, through its store, of its nodes, pods, identities and services.
 
 mod exporter;
+mod kubernetes;
 mod objects;
 mod status;
 
@@ -14,8 +15,8 @@ use tombolo_k8s::Translator;
 use tombolo_model::record::{Capabilities, ClusterConfig, ExportMode};
 
 use crate::{
-    KubernetesOptions, Server, Supervisor, handed::HandedOptions, options::ClusterOptions,
-    start_log,
+    KubernetesOptions, Server, Supervisor, Troubles, handed::HandedOptions,
+    options::ClusterOptions, start_log,
 };
 use exporter::Exporter;
 use objects::Objects;
@@ -25,9 +26,9 @@ use status::ExportPages;
 pub struct ApiserverOptions {
     #[command(flatten)]
     pub cluster: ClusterOptions,
-    /// Where the cluster's objects come from: a folder of manifests, or `-` for watch events, one JSON object a line, on
-    /// standard input
-    #[arg(long, env = "TOMBOLO_OBJECTS", value_name = "DIRECTORY|-")]
+    /// Where the cluster's objects come from: `kubernetes`, a folder of manifests, or `-` for watch events, one JSON object
+    /// a line, on standard input
+    #[arg(long, env = "TOMBOLO_OBJECTS", value_name = "kubernetes|DIRECTORY|-")]
     pub objects: PathBuf,
     /// Folder that the Secret of --clustermesh-secret is handed out in
     #[arg(
@@ -126,7 +127,8 @@ async fn serve(options: ApiserverOptions) -> Result<()> {
     let health = Server::bind(options.health_listen)
         .await
         .context("give --health-listen a free address")?;
-    let objects = Objects::open(&options.objects)?;
+    let troubles = Troubles::default();
+    let objects = Objects::open(&options, &troubles).await?;
     let start = Instant::now();
     let exporter = Arc::new(Exporter::new(&options));
     let pages = ExportPages {
@@ -135,6 +137,7 @@ async fn serve(options: ApiserverOptions) -> Result<()> {
         cluster_id: options.cluster.id(),
         endpoints: connect.peer().endpoints,
         objects: objects.name(),
+        troubles,
     };
     let mut supervisor = Supervisor::new("what was told stays until its leases end");
     supervisor.spawn("health", health.serve(Arc::new(pages), supervisor.stop()));

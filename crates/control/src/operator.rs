@@ -3,12 +3,14 @@
 //! ```text
 //!            ┌─► definitions: the kinds of objects that the others need
 //!  election ─┼─► ranges: what each node's pods have their addresses of
+//!            ├─► identities: the end of those that nobody uses
 //!            ├─► …
 //!            └─► …: each controller watches what it needs and mends what it finds, until the lease is lost
 //! ```
 
 mod definitions;
 mod election;
+mod identities;
 mod mesh;
 mod ranges;
 mod status;
@@ -31,6 +33,7 @@ use crate::{
 };
 pub use definitions::install_all as install_definitions;
 use election::Election;
+use identities::IdentityOptions;
 use ranges::RangeOptions;
 use status::{OperatorPages, Shown};
 
@@ -64,6 +67,8 @@ pub struct OperatorOptions {
     pub kubernetes: KubernetesOptions,
     #[command(flatten)]
     pub ranges: RangeOptions,
+    #[command(flatten)]
+    pub identities: IdentityOptions,
     /// Namespace that Tombolo is installed in
     #[arg(
         long,
@@ -104,6 +109,15 @@ impl OperatorOptions {
     pub fn id(&self) -> ClusterId {
         ClusterId(self.cluster_id)
     }
+
+    /// Bits of an identity below its cluster's number.
+    fn identity_shift(&self) -> u8 {
+        if self.max_connected_clusters == 511 {
+            15
+        } else {
+            16
+        }
+    }
 }
 
 /// What controllers work with.
@@ -121,7 +135,12 @@ impl Operator {
     async fn lead(&self) {
         // What comes after it may rest on the definitions.
         definitions::install(self).await;
-        tokio::join!(definitions::keep(self), ranges::run(self), mesh::keep(self));
+        tokio::join!(
+            definitions::keep(self),
+            ranges::run(self),
+            identities::run(self),
+            mesh::keep(self)
+        );
     }
 }
 

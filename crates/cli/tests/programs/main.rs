@@ -2,6 +2,7 @@
 
 mod agent;
 mod etcd;
+mod kubernetes;
 mod place;
 mod refusals;
 

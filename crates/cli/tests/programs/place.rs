@@ -226,7 +226,20 @@ impl Cluster {
         self.program("kvstoremesh", &[&words, more].concat())
     }
 
-    fn program(&self, verb: &str, more: &[&str]) -> Program {
+    /// It has no use for the store.
+    pub fn operator(&self, more: &[&str]) -> Program {
+        let id = self.id.to_string();
+        let words = [
+            "operator",
+            "--cluster-name",
+            &self.name,
+            "--cluster-id",
+            &id,
+        ];
+        Program::start(&self.path("operator.log"), &[&words, more].concat())
+    }
+
+    pub fn program(&self, verb: &str, more: &[&str]) -> Program {
         let (id, store) = (self.id.to_string(), self.path("store.yaml"));
         let words = [
             verb,

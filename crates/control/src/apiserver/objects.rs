@@ -1,4 +1,4 @@
-//! Where a cluster's objects come from: a folder of manifests, or watch events on standard input.
+//! Where a cluster's objects come from: Kubernetes, a folder of manifests, or watch events on standard input.
 
 use std::{
     fs,
@@ -20,8 +20,8 @@ use tombolo_k8s::{
     watch::{self, LINE_LEN_MAX, WatchEvent},
 };
 
-use super::exporter::Exporter;
-use crate::Folder;
+use super::{ApiserverOptions, exporter::Exporter, kubernetes::Kubernetes};
+use crate::{Folder, Troubles};
 
 /// How often the folder is looked at although the kernel told of no change.
 const RECHECK: Duration = Duration::from_secs(10);
@@ -30,18 +30,25 @@ const LINES: usize = 512;
 const READ_BYTES: usize = 256 << 10;
 
 pub enum Objects {
+    Kubernetes(Kubernetes),
     Folder(PathBuf),
     Standard,
 }
 
 impl Objects {
-    pub fn open(path: &Path) -> Result<Objects> {
+    pub async fn open(options: &ApiserverOptions, troubles: &Troubles) -> Result<Objects> {
+        let path = options.objects.as_path();
         if path == Path::new("-") {
             return Ok(Objects::Standard);
         }
+        if path == Path::new("kubernetes") {
+            let client = options.kubernetes.connect().await?;
+            let kubernetes = Kubernetes::new(client, options.enable_mcs_api, troubles);
+            return Ok(Objects::Kubernetes(kubernetes));
+        }
         if !path.is_dir() {
             bail!(
-                "--objects {}: give a folder of manifests, or - for watch events on standard input",
+                "--objects {}: give `kubernetes`, a folder of manifests, or - for watch events on standard input",
                 path.display()
             );
         }
@@ -50,6 +57,7 @@ impl Objects {
 
     pub fn name(&self) -> String {
         match self {
+            Objects::Kubernetes(kubernetes) => kubernetes.server(),
             Objects::Folder(path) => path.display().to_string(),
             Objects::Standard => "standard input".into(),
         }
@@ -59,6 +67,7 @@ impl Objects {
     pub async fn follow(self, exporter: Arc<Exporter>, stop: CancellationToken) -> Result<()> {
         let following = async {
             match self {
+                Objects::Kubernetes(kubernetes) => kubernetes.follow(&exporter).await,
                 Objects::Folder(path) => follow_folder(&path, &exporter).await,
                 Objects::Standard => {
                     let input = BufReader::with_capacity(READ_BYTES, tokio::io::stdin());

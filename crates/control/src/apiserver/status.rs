@@ -8,7 +8,7 @@ use tombolo_model::id::ClusterId;
 
 use super::exporter::Exporter;
 use crate::{
-    Answer, Page, Pages,
+    Answer, Page, Pages, Troubles,
     writing::{WriterStatus, render_writer},
 };
 
@@ -21,6 +21,7 @@ pub struct ExportPages {
     pub cluster_id: ClusterId,
     pub endpoints: Vec<String>,
     pub objects: String,
+    pub troubles: Troubles,
 }
 
 #[derive(Serialize)]
@@ -84,9 +85,15 @@ impl ExportPages {
                 .cloned()
                 .collect(),
             ignored: sources.ignored,
-            warnings: warnings(translator),
+            warnings: self.warnings(translator),
             store,
         }
+    }
+
+    fn warnings(&self, translator: &Translator) -> Vec<String> {
+        let troubles = self.troubles.all().into_iter();
+        let troubles = troubles.map(|(about, trouble)| format!("{about}: {trouble}"));
+        warnings(translator).into_iter().chain(troubles).collect()
     }
 
     fn metrics(&self) -> String {

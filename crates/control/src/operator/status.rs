@@ -24,6 +24,7 @@ pub struct Standing {
     pub definitions: bool,
     /// Nodes that have ranges of pods.
     pub nodes: usize,
+    pub identities: usize,
 }
 
 impl Shown {

@@ -3,7 +3,10 @@
 #[path = "../../../k8s/tests/plane/mod.rs"]
 pub mod plane;
 
-use super::{Operator, OperatorOptions, RangeOptions, Shown, definitions, election::Election};
+use super::{
+    IdentityOptions, Operator, OperatorOptions, RangeOptions, Shown, definitions,
+    election::Election,
+};
 use crate::{KubernetesOptions, LogFormat, Troubles};
 use plane::{PATIENCE, Plane};
 use std::{
@@ -38,6 +41,9 @@ pub async fn of_cluster(plane: &Plane, name: &str, id: u16) -> Arc<Operator> {
             cluster_pool_ipv6: vec!["fd00:1::/104".parse().unwrap()],
             cluster_pool_ipv6_mask_size: 120,
             service_range: Vec::new(),
+        },
+        identities: IdentityOptions {
+            identity_gc_after: 4,
         },
         namespace: "kube-system".into(),
         health_listen: "127.0.0.1:0".parse().unwrap(),
@@ -297,6 +303,31 @@ async fn nodes_get_ranges_and_give_them_back() {
         trouble().contains("10.1.64.0/24, which is of this cluster's services")
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn identities_that_nobody_uses_end() {
+    let plane = Plane::start();
+    let one = Replica::start(&plane, "one").await;
+    wait_for("the definitions", || one.operator.shown.lock().definitions).await;
+    let identity = |number: u32| {
+        plane.apply(&format!("{{apiVersion: cilium.io/v2, kind: CiliumIdentity, metadata: {{name: '{number}'}}, security-labels: {{'k8s:app': web}}}}")).unwrap();
+    };
+    let path = "jsonpath={.metadata.annotations}";
+    let there = |number: &str| plane.kubectl(&["get", "ciliumidentity", number, "-o", path]);
+    [65_600, 65_601, 140_000].into_iter().for_each(identity);
+    plane
+        .apply("{apiVersion: cilium.io/v2, kind: CiliumEndpoint, metadata: {name: web, namespace: default}, status: {identity: {id: 65601}}}")
+        .unwrap();
+    wait_for("the mark", || {
+        there("65600").is_ok_and(|it| it.contains("unused-since"))
+    })
+    .await;
+    wait_for("the end", || there("65600").is_err()).await;
+    assert!(there("65601").is_ok_and(|it| !it.contains("unused-since")));
+    // It is another cluster's, and none of ours to end.
+    assert!(there("140000").is_ok_and(|it| !it.contains("unused-since")));
+    assert_eq!(one.operator.troubles.all(), BTreeMap::new());
 }
 
 type Case = (&'static str, &'static str, Option<&'static str>);

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use super::Api;
 use crate::{
     Kind, Object, ObjectKey, Reject,
     object::{Head, Json, Source as _, key, object},
@@ -53,6 +54,13 @@ impl Item {
             uid: meta.uid,
             text,
         })
+    }
+
+    /// Of JSON that came another way than from a client.
+    pub fn parse(api: Api, text: &str) -> Result<Item, Reject> {
+        let text = RawValue::from_string(text.to_owned())
+            .map_err(|error| Reject::whole(api.kind, error.to_string()))?;
+        Item::new(api.kind, text)
     }
 
     pub fn name(&self) -> &ObjectName {
