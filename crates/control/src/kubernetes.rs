@@ -43,6 +43,13 @@ impl Troubles {
         }
     }
 
+    /// Trouble that goes on is the same, whatever the words.
+    fn begin(&self, about: &str, trouble: &str) {
+        if !self.lock().contains_key(about) {
+            self.set(about, trouble);
+        }
+    }
+
     pub fn clear(&self, about: &str) {
         if self.lock().remove(about).is_some() {
             tracing::info!("{about}: it goes well again");
@@ -57,6 +64,8 @@ impl Troubles {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+const API_SERVER: &str = "the API server";
 
 /// A watch that never fails: what goes wrong is trouble, and it goes on.
 pub struct Feed {
@@ -80,7 +89,14 @@ impl Feed {
             match self.watch.next().await {
                 Ok(change) => {
                     self.troubles.clear(&self.about);
-                    return change;
+                    self.troubles.clear(API_SERVER);
+                    if let Some(change) = change {
+                        return change;
+                    }
+                }
+                // One for all that is watched.
+                Err(error @ Error::Unreachable { .. }) => {
+                    self.troubles.begin(API_SERVER, &error.to_string());
                 }
                 Err(error) => self.troubles.set(&self.about, error.to_string()),
             }

@@ -28,7 +28,7 @@ use tombolo_model::id::ClusterId;
 
 use crate::{
     KubernetesOptions, LogFormat, Server, Supervisor, Troubles,
-    options::{check_cluster, replica},
+    options::{check_cluster, random, replica},
     start_log,
 };
 pub use definitions::install_all as install_definitions;
@@ -165,7 +165,9 @@ async fn serve(options: OperatorOptions) -> Result<()> {
         server = client.server(),
         "the operator is ready"
     );
-    let holder = String::from_utf8_lossy(&replica().holder).into_owned();
+    // On a node's own network all replicas have its name, and in their containers one number.
+    let unique = random().below(u64::MAX);
+    let holder = format!("{}/{unique:x}", String::from_utf8_lossy(&replica().holder));
     let election = Election::new(&client, &options.namespace, &holder);
     let operator = Arc::new(Operator {
         options,

@@ -49,6 +49,7 @@ struct Mirror {
     objects: BTreeMap<ObjectName, String>,
     seen: BTreeMap<ObjectName, String>,
     synced: usize,
+    recovered: usize,
     troubles: Vec<String>,
 }
 
@@ -59,6 +60,7 @@ impl Mirror {
             objects: BTreeMap::new(),
             seen: BTreeMap::new(),
             synced: 0,
+            recovered: 0,
             troubles: Vec::new(),
         }
     }
@@ -67,8 +69,9 @@ impl Mirror {
         let turns = async {
             while !holds(self) {
                 match self.watch.next().await {
-                    Ok(Ok(event)) => self.take(event),
-                    Ok(Err(reject)) => panic!("{reject}"),
+                    Ok(Some(Ok(event))) => self.take(event),
+                    Ok(Some(Err(reject))) => panic!("{reject}"),
+                    Ok(None) => self.recovered += 1,
                     Err(error) => self.troubles.push(error.to_string()),
                 }
             }
@@ -205,6 +208,9 @@ async fn many_objects(plane: &mut Plane, client: &Client) {
         mirror.troubles
     );
     plane.start_server();
+    mirror
+        .until("the end of the trouble", |mirror| mirror.recovered == 1)
+        .await;
     client
         .patch(Api::CONFIG_MAPS, &name(9), &patch)
         .await
@@ -296,7 +302,7 @@ async fn records_of_a_kind(plane: &Plane, client: &Client) {
     let mut watch = client.watch(Selection::all(Api::of(Kind::Service)));
     let mut found = Vec::new();
     loop {
-        match watch.next().await.unwrap().unwrap() {
+        match watch.next().await.unwrap().unwrap().unwrap() {
             Event::Upsert(_, item) => found.push(item.object(Kind::Service).unwrap()),
             Event::Synced => break,
             _ => {}

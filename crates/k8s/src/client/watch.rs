@@ -41,6 +41,8 @@ pub struct Watch {
     ready: VecDeque<Change>,
     pause: Pause,
     not_before: Option<Instant>,
+    /// The last attempt failed, and whoever asks knows it.
+    failed: bool,
 }
 
 /// An object that can't be taken rejects only itself.
@@ -101,17 +103,18 @@ impl Client {
             ready: VecDeque::new(),
             pause: Pause::default(),
             not_before: None,
+            failed: false,
         }
     }
 }
 
 impl Watch {
-    /// The next change. After an error, the next call waits a while and goes on: nothing is lost by calling again, and
-    /// nothing by dropping the call.
-    pub async fn next(&mut self) -> Result<Change, Error> {
+    /// The next change; none when after an error the server answers again and nothing has changed meanwhile. After an
+    /// error, the next call waits a while and goes on: nothing is lost by calling again, and nothing by dropping the call.
+    pub async fn next(&mut self) -> Result<Option<Change>, Error> {
         loop {
             if let Some(change) = self.ready.pop_front() {
-                return Ok(change);
+                return Ok(Some(change));
             }
             if let Some(instant) = self.not_before {
                 sleep_until(instant).await;
@@ -122,6 +125,10 @@ impl Watch {
                 State::Follow { .. } => self.follow().await,
             };
             match gone_on {
+                Ok(()) if self.failed => {
+                    self.failed = false;
+                    return Ok(self.ready.pop_front());
+                }
                 Ok(()) => {}
                 Err(Error::Gone { .. }) => {
                     self.not_before = Some(Instant::now() + self.pause.next());
@@ -129,6 +136,7 @@ impl Watch {
                 }
                 Err(error) => {
                     self.not_before = Some(Instant::now() + self.pause.next());
+                    self.failed = true;
                     return Err(error);
                 }
             }
