@@ -138,25 +138,28 @@ impl Handed {
 
     /// Whether what came was the Secret. Safe to cancel: nothing is awaited after a change has come.
     async fn change(&mut self) -> Result<bool> {
-        match self.feed.next().await {
-            Ok(Event::Upsert(name, item)) => {
-                let object: Object = item.read()?;
-                let decode =
-                    |(key, text): (String, String)| Some((key, STANDARD.decode(text).ok()?));
-                let data: Data = object.data.into_iter().filter_map(decode).collect();
-                if hand_out(&self.folder, &data)? {
-                    tracing::info!(secret = %name, folder = %self.folder.display(), "its files have changed");
+        loop {
+            match self.feed.next().await {
+                Ok(Event::Restart) => {}
+                Ok(Event::Upsert(name, item)) => {
+                    let object: Object = item.read()?;
+                    let decode =
+                        |(key, text): (String, String)| Some((key, STANDARD.decode(text).ok()?));
+                    let data: Data = object.data.into_iter().filter_map(decode).collect();
+                    if hand_out(&self.folder, &data)? {
+                        tracing::info!(secret = %name, folder = %self.folder.display(), "its files have changed");
+                    }
+                    return Ok(true);
                 }
-                Ok(true)
-            }
-            Ok(Event::Delete(name)) => {
-                tracing::warn!("Secret {name} is gone: its files stay as they were");
-                Ok(false)
-            }
-            Ok(_) => Ok(false),
-            Err(reject) => {
-                tracing::warn!("{reject}");
-                Ok(false)
+                Ok(Event::Delete(name)) => {
+                    tracing::warn!("Secret {name} is gone: its files stay as they were");
+                    return Ok(false);
+                }
+                Ok(Event::Synced) => return Ok(false),
+                Err(reject) => {
+                    tracing::warn!("{reject}");
+                    return Ok(false);
+                }
             }
         }
     }
