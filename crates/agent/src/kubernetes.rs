@@ -97,12 +97,11 @@ impl Kubernetes {
             let pods = work::run(&self, &config, &commands, facts, questions, changed);
             let own = own::keep(&self, &config, &commands);
             tokio::select! {
-                () = told => {}
-                () = pods => {}
-                () = own => {}
-                () = stop.cancelled() => {}
+                () = told => Ok(()),
+                () = pods => Ok(()),
+                ended = own => ended,
+                () = stop.cancelled() => Ok(()),
             }
-            Ok(())
         });
         link
     }

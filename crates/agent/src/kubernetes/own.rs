@@ -2,6 +2,7 @@
 
 use std::{fs, io, net::IpAddr, path::Path, time::Duration};
 
+use anyhow::{Result, bail};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,15 +12,17 @@ use tombolo_k8s::client::{Api, Error, Item, Selection};
 use tombolo_model::{
     config::Config,
     event::Event,
-    local::{Failure, FailureCode},
+    local::{Failure, FailureCode, Reply, Request},
 };
 
 use super::{Kubernetes, forms};
-use crate::node::{Command, answer};
+use crate::node::{Command, answer, ask};
 
 /// How long a start waits for an API server, where an earlier one has left what it was told.
 const PATIENCE: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(2);
+/// Whether pods are left on ranges that are no more the node's.
+const RECHECK: Duration = Duration::from_secs(10);
 /// In the words of server-side apply.
 const MANAGER: &str = "tombolo-agent";
 /// Keeps pods away until the agent runs.
@@ -156,8 +159,12 @@ pub fn refusal(kubernetes: &Kubernetes) -> Failure {
     }
 }
 
-/// Tells of the node, and tells again what others undo. For ever.
-pub async fn keep(kubernetes: &Kubernetes, config: &Config, commands: &mpsc::Sender<Command>) {
+/// Tells of the node, and tells again what others undo. Ends only when a start anew would make the node what it has become.
+pub async fn keep(
+    kubernetes: &Kubernetes,
+    config: &Config,
+    commands: &mpsc::Sender<Command>,
+) -> Result<()> {
     // Ready is who answers.
     while answer(commands, Command::Alive).await.is_none() {
         sleep(RETRY).await;
@@ -178,10 +185,11 @@ pub async fn keep(kubernetes: &Kubernetes, config: &Config, commands: &mpsc::Sen
                 _ => continue,
             },
             () = sleep(RETRY), if again => {}
+            () = sleep(RECHECK) => {}
         }
         let mut told = Ok(());
         if let Some(item) = &description {
-            warn_of_ranges(kubernetes, config, item);
+            check_ranges(kubernetes, config, commands, item).await?;
             told = describe(kubernetes, config, item).await;
         }
         if let (Ok(()), Some(item)) = (&told, &node) {
@@ -195,21 +203,36 @@ pub async fn keep(kubernetes: &Kubernetes, config: &Config, commands: &mpsc::Sen
     }
 }
 
-fn warn_of_ranges(kubernetes: &Kubernetes, config: &Config, item: &Item) {
+/// A node that was taken out of the cluster and put in again may have been given other ranges. Without pods it starts anew
+/// with them, by itself.
+async fn check_ranges(
+    kubernetes: &Kubernetes,
+    config: &Config,
+    commands: &mpsc::Sender<Command>,
+    item: &Item,
+) -> Result<()> {
     let node: forms::CiliumNode = item.read().unwrap_or_default();
     let given = first_of_each_family(&node.spec.ipam.pod_ranges);
     if given.is_empty() || given == config.pod_ranges {
-        return kubernetes.troubles.clear(RANGES);
+        kubernetes.troubles.clear(RANGES);
+        return Ok(());
     }
     let list = |ranges: &[IpNet]| {
         let texts: Vec<String> = ranges.iter().map(IpNet::to_string).collect();
         texts.join(", ")
     };
     let (given, used) = (list(&given), list(&config.pod_ranges));
+    let pods = ask(commands, Request::EndpointList).await;
+    if matches!(pods, Some(Reply::Endpoints { endpoints }) if endpoints.is_empty()) {
+        bail!(
+            "the node has been given the ranges {given} in the place of {used}: the agent must start anew"
+        );
+    }
     let trouble = format!(
-        "the node has been given {given} and works with {used}: drain it and restart its agent"
+        "the node has been given {given} and works with {used}: drain it, and the agent starts anew with what was given"
     );
     kubernetes.troubles.set(RANGES, trouble);
+    Ok(())
 }
 
 /// How others reach the node, and that it works.

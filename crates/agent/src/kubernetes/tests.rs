@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, oneshot},
     task::JoinSet,
 };
 use tombolo_control::{KubernetesOptions, Troubles, install_definitions};
@@ -37,6 +37,8 @@ struct Node {
     link: Link,
     commands: mpsc::Sender<Command>,
     facts: mpsc::Sender<Vec<Fact>>,
+    /// Why it wants to start anew.
+    ended: oneshot::Receiver<String>,
     tasks: JoinSet<()>,
 }
 
@@ -81,19 +83,23 @@ impl Node {
         let mut tasks = JoinSet::new();
         let world = World::new(config.clone()).unwrap();
         tasks.spawn(turn(world, asked, told, Arc::clone(&link.changed)));
+        let (why, ended) = oneshot::channel();
         let (ask, tell, changed) = (commands.clone(), facts.clone(), Arc::clone(&link.changed));
         tasks.spawn(async move {
-            tokio::join!(
-                cluster::follow(&kubernetes, &config, tell.clone()),
-                work::run(&kubernetes, &config, &ask, tell, questioned, changed),
-                own::keep(&kubernetes, &config, &ask),
-            );
+            tokio::select! {
+                () = cluster::follow(&kubernetes, &config, tell.clone()) => {}
+                () = work::run(&kubernetes, &config, &ask, tell, questioned, changed) => {}
+                ended = own::keep(&kubernetes, &config, &ask) => {
+                    drop(why.send(ended.unwrap_err().to_string()));
+                }
+            }
         });
         Node {
             name,
             link,
             commands,
             facts,
+            ended,
             tasks,
         }
     }
@@ -426,5 +432,20 @@ async fn without_an_api_server_what_runs_goes_on() {
         one.link.troubles.all().is_empty()
     })
     .await;
+    // Other ranges: with pods it says so, and without them it starts anew.
+    plane.kubectl(&["delete", "ciliumnode", "n1"]).unwrap();
+    ranges(&plane, "n1", "10.1.7.0/24");
+    wait_for("the trouble", async || {
+        let troubles = one.link.troubles.all();
+        let mut troubles = troubles.values();
+        troubles.any(|it| it.contains("has been given 10.1.7.0/24"))
+    })
+    .await;
+    let gone = Request::EndpointDelete {
+        attachment: attachment("b"),
+    };
+    one.ask(gone).await;
+    let ended = tokio::time::timeout(PATIENCE, one.ended).await.unwrap();
+    assert!(ended.unwrap().contains("must start anew"));
     drop(one.tasks);
 }
