@@ -228,8 +228,20 @@ pub async fn look(cluster: &Cluster) -> Result<Status> {
     status.kvstoremesh.enabled = !mirrors.is_empty();
     status.kvstoremesh.total = mirrors.len();
     status.kvstoremesh.clusters = count(&wanted, &mirrors);
+    // Nobody is told of a cluster that is not trusted, and why it is not has been said.
+    let trusted = trusted(&wanted, &meshes);
     judge_agents(cluster, &wanted, &agents, &mut status);
-    judge_mirrors(cluster, &wanted, &mirrors, &mut status);
+    let namespace = &cluster.at.namespace;
+    for (container, asked) in [("agent", &agents), ("kvstoremesh", &mirrors)] {
+        judge(
+            container,
+            &cluster.option,
+            namespace,
+            &trusted,
+            asked,
+            &mut status.errors,
+        );
+    }
     status.success = status.errors.is_empty();
     Ok(status)
 }
@@ -442,30 +454,14 @@ fn judge_agents(
             format!("see `kubectl{option} -n {namespace} describe daemonset tombolo`"),
         ));
     }
-    judge(
-        "agent",
-        option,
-        namespace,
-        wanted,
-        agents,
-        &mut status.errors,
-    );
 }
 
-fn judge_mirrors(
-    cluster: &Cluster,
-    wanted: &BTreeSet<String>,
-    mirrors: &[Asked],
-    status: &mut Status,
-) {
-    judge(
-        "kvstoremesh",
-        &cluster.option,
-        &cluster.at.namespace,
-        wanted,
-        mirrors,
-        &mut status.errors,
-    );
+fn trusted(wanted: &BTreeSet<String>, meshes: &[mesh::Mesh]) -> BTreeSet<String> {
+    let statuses = || meshes.iter().flat_map(|mesh| &mesh.status.clusters);
+    let is_mistaken =
+        |name: &String| statuses().any(|of| of.name == *name && of.mistake().is_some());
+    let trusted = wanted.iter().filter(|name| !is_mistaken(name));
+    trusted.cloned().collect()
 }
 
 fn judge(
