@@ -20,7 +20,7 @@ use tombolo_model::event::Event;
 
 use super::Operator;
 use crate::{
-    Feed,
+    Feed, Notice,
     stamp::{now, stamp},
 };
 use pool::{Family, Other, Ranges};
@@ -135,6 +135,8 @@ struct Ledger {
     /// Nodes that may lack something.
     todo: BTreeSet<String>,
     seen: BTreeMap<&'static str, BTreeSet<String>>,
+    /// What each node's description says of its ranges, so that it is said once.
+    told: BTreeMap<String, String>,
 }
 
 /// Gives for ever.
@@ -179,6 +181,7 @@ impl Ledger {
             synced: BTreeSet::new(),
             todo: BTreeSet::new(),
             seen: BTreeMap::new(),
+            told: BTreeMap::new(),
         }
     }
 
@@ -213,6 +216,7 @@ impl Ledger {
             Framed::Gone(names) => {
                 for name in names {
                     self.described.remove(&name);
+                    self.told.remove(&name);
                     self.ranges.gone(&name);
                     self.todo.insert(name);
                 }
@@ -336,21 +340,67 @@ impl Ledger {
         }
         match refusal {
             Some(reason) => {
-                tell(operator, &name, false, "NoRange", &reason).await?;
-                refusals.insert(reason);
+                refusals.insert(reason.clone());
+                self.tell(operator, &name, false, &reason).await?;
             }
             None if given.is_some() => {
-                tell(
-                    operator,
-                    &name,
-                    true,
-                    "Given",
-                    "the node has ranges of its own",
-                )
-                .await?;
+                self.tell(operator, &name, true, "the node has ranges of its own")
+                    .await?;
                 tracing::info!(node, "the node has its ranges");
             }
             None => {}
+        }
+        Ok(())
+    }
+
+    /// For people: as a condition of its description, and as an event of the node.
+    async fn tell(
+        &mut self,
+        operator: &Operator,
+        name: &ObjectName,
+        given: bool,
+        message: &str,
+    ) -> Result<(), Error> {
+        if self
+            .told
+            .get(&name.name)
+            .is_some_and(|told| told == message)
+        {
+            return Ok(());
+        }
+        let reason = if given { "Given" } else { "NoRange" };
+        let status = json!({"conditions": [{
+            "type": "RangesGiven",
+            "status": if given { "True" } else { "False" },
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": stamp(now()),
+        }]});
+        let client = &operator.client;
+        match client
+            .apply_status(Api::CILIUM_NODES, name, MANAGER, &status)
+            .await
+        {
+            // It may be gone meanwhile.
+            Err(Error::NotFound { .. }) => return Ok(()),
+            told => drop(told?),
+        }
+        self.told.insert(name.name.clone(), message.to_owned());
+        let notice = Notice {
+            api: Api::NODES,
+            name,
+            uid: self.nodes.get(&name.name).map_or("", String::as_str),
+            warning: !given,
+            reason: if given {
+                "PodRangesGiven"
+            } else {
+                "NoPodRange"
+            },
+            action: "GivePodRanges",
+            note: message,
+        };
+        if let Err(error) = notice.tell(client, "operator").await {
+            tracing::warn!(node = name.name, %error, "an event could not be told");
         }
         Ok(())
     }
@@ -386,29 +436,4 @@ fn description(node: &str, uid: &str, ranges: &[IpNet]) -> Value {
         },
         "spec": {"ipam": {"podCIDRs": ranges}},
     })
-}
-
-async fn tell(
-    operator: &Operator,
-    name: &ObjectName,
-    given: bool,
-    reason: &str,
-    message: &str,
-) -> Result<(), Error> {
-    let status = json!({"conditions": [{
-        "type": "RangesGiven",
-        "status": if given { "True" } else { "False" },
-        "reason": reason,
-        "message": message,
-        "lastTransitionTime": stamp(now()),
-    }]});
-    let told = operator
-        .client
-        .apply_status(Api::CILIUM_NODES, name, MANAGER, &status)
-        .await;
-    match told {
-        // It may be gone meanwhile.
-        Err(Error::NotFound { .. }) => Ok(()),
-        told => told.map(drop),
-    }
 }

@@ -289,6 +289,23 @@ async fn nodes_get_ranges_and_give_them_back() {
     .await;
     wait_for("n3 is told why", || reason("n3") == "NoRange").await;
     assert_eq!(ranges("n3").unwrap(), "[]");
+    let events = || {
+        let path = "jsonpath={range .items[*]}{.regarding.name} {.reason} {.type}{\"\\n\"}{end}";
+        plane
+            .kubectl(&["get", "events.events.k8s.io", "-o", path])
+            .unwrap()
+    };
+    wait_for("the event", || events().contains("n3 NoPodRange Warning")).await;
+    // It is said once, and not again and again.
+    let version = || {
+        let path = "jsonpath={.metadata.resourceVersion}";
+        plane
+            .kubectl(&["get", "ciliumnode", "n3", "-o", path])
+            .unwrap()
+    };
+    let before = version();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(version(), before);
     one.operator.others.send_replace(BTreeMap::new());
     wait_for("n3 has ranges", || {
         has("n3", r#"["10.1.2.0/24","fd00:1::200/120"]"#)
