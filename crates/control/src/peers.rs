@@ -251,6 +251,7 @@ impl<R: Role> Peers<R> {
                 phase: "waiting".into(),
                 endpoints: entry.peer.endpoints.clone(),
                 trouble: Some("what was known of it before is still being put away".into()),
+                hint: "wait: agents are given three minutes, or --drain-grace, to leave it".into(),
                 ..PeerStatus::default()
             });
         }

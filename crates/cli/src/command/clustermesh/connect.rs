@@ -30,8 +30,8 @@ pub struct Connect {
     /// Return when all of them are connected
     #[arg(long)]
     wait: bool,
-    /// How many seconds to wait
-    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    /// How many seconds to wait; a cluster that was parted a moment ago takes three minutes
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     wait_duration: u64,
     /// Look at everything and say what would be done, and do nothing
     #[arg(long)]
