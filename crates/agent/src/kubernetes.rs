@@ -32,9 +32,13 @@ use crate::{node::Command, options::Options};
 pub use ask::Identifier;
 use ask::Question;
 pub use own::Own;
+use work::Inlets;
 
 /// Plugins that wait for the identity of their pod.
 const QUESTIONS: usize = 64;
+
+/// Changes of the node's own records that wait to be heard.
+const RECORDS: usize = 256;
 
 /// The connection, before it is known what the node is.
 pub struct Kubernetes {
@@ -93,8 +97,14 @@ impl Kubernetes {
         let config = config.clone();
         let stop = supervisor.stop();
         supervisor.spawn("kubernetes", async move {
-            let told = cluster::follow(&self, &config, facts.clone());
-            let pods = work::run(&self, &config, &commands, facts, questions, changed);
+            let (told_own, records) = mpsc::channel(RECORDS);
+            let told = cluster::follow(&self, &config, facts.clone(), told_own);
+            let inlets = Inlets {
+                questions,
+                records,
+                changed,
+            };
+            let pods = work::run(&self, &config, &commands, facts, inlets);
             let own = own::keep(&self, &config, &commands);
             tokio::select! {
                 () = told => Ok(()),

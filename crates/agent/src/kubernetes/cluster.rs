@@ -1,6 +1,9 @@
 //! The cluster's nodes and pods as facts.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
@@ -21,8 +24,13 @@ use crate::facts::BATCH;
 
 const SOURCE: Source = Source::Kubernetes;
 
-/// For ever.
-pub async fn follow(kubernetes: &Kubernetes, config: &Config, facts: mpsc::Sender<Vec<Fact>>) {
+/// For ever. Of endpoints it hands on what is told of this node's own ones.
+pub async fn follow(
+    kubernetes: &Kubernetes,
+    config: &Config,
+    facts: mpsc::Sender<Vec<Fact>>,
+    records: mpsc::Sender<WatchChange>,
+) {
     let feed = |api| {
         Feed::new(
             &kubernetes.client,
@@ -32,25 +40,72 @@ pub async fn follow(kubernetes: &Kubernetes, config: &Config, facts: mpsc::Sende
     };
     let (mut nodes, mut endpoints) = (feed(Api::CILIUM_NODES), feed(Api::CILIUM_ENDPOINTS));
     let mut told = Told::new(config);
+    let mut own = Own::default();
     loop {
         let mut batch = Vec::new();
+        let mut handed = Vec::new();
         tokio::select! {
             change = nodes.next() => told.node(change, &mut batch),
-            change = endpoints.next() => told.endpoint(change, &mut batch),
+            change = endpoints.next() => {
+                handed.extend(own.choose(&change, &config.addresses));
+                told.endpoint(change, &mut batch);
+            }
         }
         // What is there already is taken along.
         while batch.len() < BATCH {
             if let Some(change) = nodes.next().now_or_never() {
                 told.node(change, &mut batch);
             } else if let Some(change) = endpoints.next().now_or_never() {
+                handed.extend(own.choose(&change, &config.addresses));
                 told.endpoint(change, &mut batch);
             } else {
                 break;
             }
         }
+        for change in handed {
+            if records.send(change).await.is_err() {
+                return;
+            }
+        }
         if facts.send(batch).await.is_err() {
             return;
         }
+    }
+}
+
+/// The records that stand for this node's pods.
+#[derive(Default)]
+struct Own(BTreeSet<ObjectName>);
+
+impl Own {
+    /// What of a change is the node's own business. A record that has become another node's is gone.
+    fn choose(&mut self, change: &WatchChange, addresses: &[IpAddr]) -> Option<WatchChange> {
+        let Ok(event) = change else {
+            // It is told of as a fact.
+            return None;
+        };
+        let event = match event {
+            Event::Restart => {
+                self.0.clear();
+                Event::Restart
+            }
+            Event::Synced => Event::Synced,
+            Event::Delete(name) => {
+                self.0.remove(name).then_some(())?;
+                Event::Delete(name.clone())
+            }
+            Event::Upsert(name, item) => {
+                let host = read_endpoint(item).ok().and_then(|it| it.host);
+                if host.is_some_and(|host| addresses.contains(&host)) {
+                    self.0.insert(name.clone());
+                    Event::Upsert(name.clone(), item.clone())
+                } else {
+                    self.0.remove(name).then_some(())?;
+                    Event::Delete(name.clone())
+                }
+            }
+        };
+        Some(Ok(event))
     }
 }
 
@@ -165,7 +220,7 @@ fn read_node(item: &Item) -> Result<CiliumNode, String> {
     }
 }
 
-pub fn read_endpoint(item: &Item) -> Result<CiliumEndpoint, String> {
+fn read_endpoint(item: &Item) -> Result<CiliumEndpoint, String> {
     match item.object(Kind::CiliumEndpoint) {
         Ok((_, Object::CiliumEndpoint(endpoint))) => Ok(endpoint),
         Ok((key, _)) => unreachable!("{key} was read as a CiliumEndpoint"),

@@ -84,11 +84,17 @@ impl Node {
         let world = World::new(config.clone()).unwrap();
         tasks.spawn(turn(world, asked, told, Arc::clone(&link.changed)));
         let (why, ended) = oneshot::channel();
-        let (ask, tell, changed) = (commands.clone(), facts.clone(), Arc::clone(&link.changed));
+        let (told_own, records) = mpsc::channel(16);
+        let inlets = work::Inlets {
+            questions: questioned,
+            records,
+            changed: Arc::clone(&link.changed),
+        };
+        let (ask, tell) = (commands.clone(), facts.clone());
         tasks.spawn(async move {
             tokio::select! {
-                () = cluster::follow(&kubernetes, &config, tell.clone()) => {}
-                () = work::run(&kubernetes, &config, &ask, tell, questioned, changed) => {}
+                () = cluster::follow(&kubernetes, &config, tell.clone(), told_own) => {}
+                () = work::run(&kubernetes, &config, &ask, tell, inlets) => {}
                 ended = own::keep(&kubernetes, &config, &ask) => {
                     drop(why.send(ended.unwrap_err().to_string()));
                 }

@@ -17,7 +17,7 @@ use tokio::{
 use tombolo_control::Feed;
 use tombolo_k8s::{
     Client,
-    client::{Api, Error, Item, ObjectName, Selection},
+    client::{Api, Error, Item, ObjectName, Selection, WatchChange},
 };
 use tombolo_model::{
     config::Config,
@@ -62,14 +62,21 @@ struct Work<'a> {
     later: BTreeMap<Subject, Instant>,
 }
 
+/// What comes other ways than by watches of its own.
+pub struct Inlets {
+    pub questions: mpsc::Receiver<Question>,
+    /// The node's own records, as they stand in the API.
+    pub records: mpsc::Receiver<WatchChange>,
+    pub changed: Arc<Notify>,
+}
+
 /// For ever.
 pub async fn run(
     kubernetes: &Kubernetes,
     config: &Config,
     commands: &mpsc::Sender<Command>,
     facts: mpsc::Sender<Vec<Fact>>,
-    mut questions: mpsc::Receiver<Question>,
-    changed: Arc<Notify>,
+    mut inlets: Inlets,
 ) {
     let feed = |selection| Feed::new(&kubernetes.client, selection, &kubernetes.troubles);
     let local = Selection::all(Api::PODS).field("spec.nodeName", &kubernetes.node);
@@ -80,7 +87,6 @@ pub async fn run(
             Told::Identities,
             feed(Selection::all(Api::CILIUM_IDENTITIES)),
         ),
-        (Told::Records, feed(Selection::all(Api::CILIUM_ENDPOINTS))),
     ];
     let mut work = Work {
         kubernetes,
@@ -92,17 +98,17 @@ pub async fn run(
         later: BTreeMap::new(),
     };
     // The endpoints that were recovered.
-    changed.notify_one();
+    inlets.changed.notify_one();
     loop {
-        let [pods, namespaces, identities, records] = &mut feeds;
+        let [pods, namespaces, identities] = &mut feeds;
         let due = work.later.values().min().copied();
         select! {
             change = pods.1.next() => work.pods.hear(Told::Pods, change),
             change = namespaces.1.next() => work.pods.hear(Told::Namespaces, change),
             change = identities.1.next() => work.pods.hear(Told::Identities, change),
-            change = records.1.next() => work.pods.hear(Told::Records, change),
-            Some(question) = questions.recv() => work.questions.push(question),
-            () = changed.notified() => work.look(commands).await,
+            Some(change) = inlets.records.recv() => work.pods.hear(Told::Records, change),
+            Some(question) = inlets.questions.recv() => work.questions.push(question),
+            () = inlets.changed.notified() => work.look(commands).await,
             Some(done) = work.jobs.join_next() => {
                 let (subject, done) = done.expect("a job that panics ends the process");
                 work.done(subject, done);
@@ -116,6 +122,9 @@ pub async fn run(
             while let Some(change) = feed.next().now_or_never() {
                 work.pods.hear(*told, change);
             }
+        }
+        while let Ok(change) = inlets.records.try_recv() {
+            work.pods.hear(Told::Records, change);
         }
         work.begin();
         work.answer();
