@@ -55,6 +55,8 @@ pub async fn learn(kubernetes: &Kubernetes, told: &Own) -> Own {
     let remembered = load(&kubernetes.memory).filter(Own::is_known);
     let (mut nodes, mut described) = feeds(kubernetes);
     let mut own = told.clone();
+    // Whoever is heard counts more than what is remembered: the ranges may be another node's now.
+    let mut heard = false;
     let patience = sleep(PATIENCE);
     tokio::pin!(patience);
     while !own.is_known() {
@@ -66,6 +68,7 @@ pub async fn learn(kubernetes: &Kubernetes, told: &Own) -> Own {
             },
             change = described.next() => match change {
                 Ok(Event::Upsert(_, item)) => {
+                    heard = true;
                     let node: forms::CiliumNode = item.read().unwrap_or_default();
                     own.pod_ranges = first_of_each_family(&node.spec.ipam.pod_ranges);
                     if own.pod_ranges.is_empty() {
@@ -73,11 +76,12 @@ pub async fn learn(kubernetes: &Kubernetes, told: &Own) -> Own {
                     }
                 }
                 Ok(Event::Synced) if own.pod_ranges.is_empty() => {
+                    heard = true;
                     kubernetes.troubles.set(RANGES, "the operator has not given any yet: does it run? (`kubectl get ciliumnodes` shows what it has given)");
                 }
                 _ => {}
             },
-            () = &mut patience, if remembered.is_some() => {
+            () = &mut patience, if remembered.is_some() && !heard => {
                 let remembered = remembered.expect("asked for before");
                 tracing::warn!("the API server is not heard: the node starts as what it was");
                 return remembered;

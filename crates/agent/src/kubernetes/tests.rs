@@ -453,5 +453,9 @@ async fn without_an_api_server_what_runs_goes_on() {
     one.ask(gone).await;
     let ended = tokio::time::timeout(PATIENCE, one.ended).await.unwrap();
     assert!(ended.unwrap().contains("must start anew"));
+    // What is remembered counts only where nobody is heard.
+    plane.kubectl(&["delete", "ciliumnode", "n1"]).unwrap();
+    let early = tokio::time::timeout(Duration::from_secs(8), waiting.learn(&nothing));
+    assert!(early.await.is_err());
     drop(one.tasks);
 }
