@@ -127,8 +127,11 @@ fn values_that_do_not_go_together_are_named() {
             "ipam.operator.clusterPoolIPv4PodCIDRList: IPv4 is enabled and has no range",
         ),
         (
-            &["ipam.operator.clusterPoolIPv4MaskSize=8"],
-            "ipam.operator.clusterPoolIPv4MaskSize: ranges of nodes, /8, must be smaller than 10.0.0.0/8",
+            &[
+                r#"ipam.operator.clusterPoolIPv4PodCIDRList=["11.0.0.0/8"]"#,
+                "ipam.operator.clusterPoolIPv4MaskSize=8",
+            ],
+            "ipam.operator.clusterPoolIPv4MaskSize: ranges of nodes, /8, must be smaller than 11.0.0.0/8",
         ),
     ];
     for (values, expected) in table {
