@@ -41,6 +41,11 @@ pub enum Error {
         "another command is changing the lab {lab} (process {pid}); wait for it to end and try again"
     )]
     Busy { lab: String, pid: u32 },
+    #[error(
+        "`tombolo lab {verb}` is for bare labs, and the lab {lab} has Kubernetes: use kubectl with KUBECONFIG=$(tombolo lab \
+         kubeconfig --name {lab})"
+    )]
+    NotBare { lab: String, verb: &'static str },
     #[error("the lab {lab} is a bare one, without Kubernetes; make another without --bare")]
     NoKubernetes { lab: String },
     #[error(

@@ -17,6 +17,7 @@ mod install;
 mod kubeconfig;
 mod node;
 mod ready;
+mod status;
 mod up;
 
 use crate::{
@@ -36,6 +37,7 @@ pub use door::run as run_door;
 pub use images::load as load_images;
 pub use kubeconfig::path as kubeconfig;
 pub use ready::trouble;
+pub use status::{ClusterStatus, clusters};
 pub use up::up;
 
 /// Folders of labs for what is too large for memory.

@@ -2,7 +2,9 @@
 
 use crate::{
     error::Result,
-    facts, kubernetes, learn,
+    facts,
+    kubernetes::{self, ClusterStatus},
+    learn,
     plan::{MachineId, PodId, cluster_name},
     programs,
     state::{Faults, Pod, Role, State},
@@ -17,6 +19,8 @@ pub struct LabStatus<'a> {
     name: &'a str,
     mode: String,
     mesh: String,
+    /// Clusters of Kubernetes, of a lab that is no bare one.
+    kubernetes: Vec<ClusterStatus>,
     machines: Vec<MachineStatus>,
     pods: Vec<PodStatus>,
     /// What was done to clusters' wires.
@@ -63,7 +67,9 @@ pub fn status(state: &State) -> LabStatus<'_> {
         .collect();
     let pods = state.pods.iter().map(|(id, known)| pod(*id, known));
     let mut processes = machines.iter().flat_map(|machine| &machine.processes);
-    let healthy = processes.all(|process| process.state == READY);
+    let kubernetes = kubernetes::clusters(state);
+    let healthy = processes.all(|process| process.state == READY)
+        && kubernetes.iter().all(ClusterStatus::well);
     let clusters = state
         .clusters
         .iter()
@@ -80,6 +86,7 @@ pub fn status(state: &State) -> LabStatus<'_> {
         cuts: state.cuts.iter().map(pair).collect(),
         strangers: state.strangers.iter().map(pair).collect(),
         healthy,
+        kubernetes,
         machines,
     }
 }
@@ -209,12 +216,29 @@ impl LabStatus<'_> {
     }
 
     pub fn text(&self) -> String {
-        let mut text = format!("lab {} ({}, {})\n", self.name, self.mode, self.mesh);
+        let kind = match self.kubernetes.is_empty() {
+            true => format!("{}, {}", self.mode, self.mesh),
+            false => "Kubernetes".to_owned(),
+        };
+        let mut text = format!("lab {} ({kind})\n", self.name);
         let mut line = |columns: [&str; 4]| {
             let [a, b, c, d] = columns;
-            let row = format!("  {a:<12} {b:<34} {c:<22} {d}");
+            let row = format!("  {a:<12} {b:<34} {c:<30} {d}");
             let _ = writeln!(text, "{}", row.trim_end());
         };
+        if !self.kubernetes.is_empty() {
+            line(["CLUSTER", "CONTEXT", "NODES", "TOMBOLO"]);
+        }
+        for cluster in &self.kubernetes {
+            let nodes = format!("{} of {} ready", cluster.nodes_ready, cluster.nodes);
+            let context = format!("{} (on {})", cluster.name, cluster.store);
+            line([
+                &cluster_name(cluster.number),
+                &context,
+                &nodes,
+                &cluster.tombolo,
+            ]);
+        }
         line(["MACHINE", "ADDRESSES", "PROCESS", "STATE"]);
         for machine in &self.machines {
             let mut first = (machine.name.clone(), machine.addresses.join(" "));
@@ -227,7 +251,9 @@ impl LabStatus<'_> {
                 line(["", "", "", &format!("[{fault}]")]);
             }
         }
-        line(["POD", "ADDRESSES", "IDENTITY", ""]);
+        if self.kubernetes.is_empty() {
+            line(["POD", "ADDRESSES", "IDENTITY", ""]);
+        }
         for pod in &self.pods {
             let identity = pod.identity.to_string();
             line([&pod.name, &pod.addresses.join(" "), &identity, ""]);

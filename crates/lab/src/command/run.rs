@@ -107,6 +107,7 @@ fn show_status(name: &str, output: OutputFormat) -> Result<ExitCode> {
 
 fn run_check(name: &str, output: OutputFormat, all: bool, wait: Duration) -> Result<ExitCode> {
     let lab = Lab::open(name)?;
+    check_bare(&lab, "check")?;
     // What is asked shows what that means.
     if let Err(error) = learn::wait(&lab, &lab.served_nodes(), wait) {
         eprintln!("{error}");
@@ -129,6 +130,7 @@ fn run_pod(verb: PodVerb) -> Result<()> {
             output,
         } => {
             let mut lab = Lab::open_to_change(&lab.name)?;
+            check_bare(&lab, "pod")?;
             let id = pod::add(&mut lab, node, identity)?;
             // It is there, whoever knows of it.
             answer(&match output.output {
@@ -147,6 +149,17 @@ fn run_pod(verb: PodVerb) -> Result<()> {
                 &format!("{pod} is forgotten by"),
             )
         }
+    }
+}
+
+/// Pods of Kubernetes are made and asked by its own means.
+fn check_bare(lab: &State, verb: &'static str) -> Result<()> {
+    match lab.shape.kubernetes {
+        None => Ok(()),
+        Some(_) => Err(Error::NotBare {
+            lab: lab.name.clone(),
+            verb,
+        }),
     }
 }
 

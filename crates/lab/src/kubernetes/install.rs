@@ -113,12 +113,29 @@ pub fn wait(state: &State) -> Result<()> {
     Ok(())
 }
 
+/// What the chart has brought, of a kind.
+fn brought(api: &Api, kind: &str) -> Result<Value> {
+    let own = "labelSelector=app.kubernetes.io/part-of%3Dtombolo";
+    api.get(&format!(
+        "/apis/apps/v1/namespaces/{NAMESPACE}/{kind}?{own}"
+    ))
+}
+
+pub fn is_there(api: &Api) -> Result<bool> {
+    Ok(items(&brought(api, "daemonsets")?).next().is_some())
+}
+
+/// How many nodes there are, and how many of them are ready.
+pub fn nodes(api: &Api) -> Result<(usize, usize)> {
+    let nodes = api.get("/api/v1/nodes")?;
+    let ready = items(&nodes).filter(|node| is_ready(node)).count();
+    Ok((items(&nodes).count(), ready))
+}
+
 /// What is not ready yet, if anything is.
 pub fn trouble(api: &Api) -> Result<Option<String>> {
-    let own = "labelSelector=app.kubernetes.io/part-of%3Dtombolo";
-    let path = |kind: &str| format!("/apis/apps/v1/namespaces/{NAMESPACE}/{kind}?{own}");
-    let sets = api.get(&path("daemonsets"))?;
-    let deployments = api.get(&path("deployments"))?;
+    let sets = brought(api, "daemonsets")?;
+    let deployments = brought(api, "deployments")?;
     let sets = unready(&sets, "desiredNumberScheduled", "numberReady");
     let deployments = unready(&deployments, "replicas", "readyReplicas");
     if let Some(name) = sets.chain(deployments).next() {
