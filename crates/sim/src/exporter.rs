@@ -150,7 +150,9 @@ impl Exporter {
     }
 
     fn pump<P>(&mut self, net: &mut Net<P>) {
-        self.writing.pump(&mut self.core, net);
+        if self.writing.pump(&mut self.core, net) {
+            self.view.note_ask();
+        }
     }
 
     pub(crate) fn clock_jumped<P>(&mut self, net: &mut Net<P>) {

@@ -144,6 +144,7 @@ fn judge_loss(
     let ended = truth.has_ended(&name, version) || !truth.has_node_at(place);
     // Under our own number nobody else is waited for.
     let excused = id == own
+        || claimed
         || judge.numbers_clash
         || !wanted.contains(&truth.cluster)
         || judge.has_seen_leases_end();

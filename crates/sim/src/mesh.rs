@@ -63,7 +63,8 @@ pub(crate) struct Config {
 #[derive(Debug)]
 struct Peer {
     reading: Reading<Reader>,
-    channel: VecDeque<Vec<Told>>,
+    /// Each batch with where its reader stood.
+    channel: VecDeque<(judge::Reader, Vec<Told>)>,
     /// What happens to the reader while it does nothing.
     later: VecDeque<Later>,
     /// The store that it has heard last.
@@ -176,7 +177,7 @@ impl Mesh {
         match part {
             WRITER => self.writing.woken(&mut self.core, net),
             ITSELF => self.add_peers(net),
-            peer => self.happens(usize::from(peer), Later::Wake, net, judge, truths),
+            peer => self.happens(usize::from(peer), Later::Wake, net, judge),
         }
         self.settle(net, judge, truths);
     }
@@ -194,20 +195,13 @@ impl Mesh {
             WRITER => self.writing.receive(conn, letter, &mut self.core, net),
             peer => {
                 let letter = Later::Letter(conn, letter);
-                self.happens(usize::from(peer), letter, net, judge, truths);
+                self.happens(usize::from(peer), letter, net, judge);
             }
         }
         self.settle(net, judge, truths);
     }
 
-    fn happens<P>(
-        &mut self,
-        peer: usize,
-        what: Later,
-        net: &mut Net<P>,
-        judge: &mut Judge,
-        truths: &[Truth],
-    ) {
+    fn happens<P>(&mut self, peer: usize, what: Later, net: &mut Net<P>, judge: &mut Judge) {
         let Some(state) = self.peers.get_mut(&peer) else {
             return;
         };
@@ -234,7 +228,6 @@ impl Mesh {
         if told.is_empty() {
             return;
         }
-        let truth = &truths[peer];
         let reader = judge::Reader {
             process: self.id,
             peer,
@@ -242,16 +235,7 @@ impl Mesh {
             data: state.data,
             leaves: false,
         };
-        let view = self.views.entry(peer).or_default();
-        for told in &told {
-            if let Told::Records(resource, events) = told {
-                for event in events {
-                    let learnt = learn(*resource, event, truth, view);
-                    judge.told(reader, &learnt, truth, view);
-                }
-            }
-        }
-        state.channel.push_back(told);
+        state.channel.push_back((reader, told));
     }
 
     /// Lets readers be heard as far as there is room, and writes.
@@ -262,11 +246,13 @@ impl Mesh {
             let mut moved = None;
             for (peer, state) in &mut self.peers {
                 if self.core.pending() < max
-                    && let Some(told) = state.channel.pop_front()
+                    && let Some((reader, told)) = state.channel.pop_front()
                 {
-                    let name = name_of(*peer);
-                    told.into_iter()
-                        .for_each(|told| self.core.take(&name, told));
+                    let view = self.views.entry(*peer).or_default();
+                    for told in told {
+                        note(reader, &told, &truths[*peer], view, judge);
+                        self.core.take(&name_of(*peer), told);
+                    }
                     moved = Some(*peer);
                     break;
                 }
@@ -275,7 +261,7 @@ impl Mesh {
             let later = self.peers.get_mut(&peer);
             let later = later.map(|state| std::mem::take(&mut state.later));
             for what in later.unwrap_or_default() {
-                self.happens(peer, what, net, judge, truths);
+                self.happens(peer, what, net, judge);
             }
         }
         let status = self.core.status();
@@ -285,7 +271,9 @@ impl Mesh {
     }
 
     fn pump<P>(&mut self, net: &mut Net<P>) {
-        self.writing.pump(&mut self.core, net);
+        if self.writing.pump(&mut self.core, net) {
+            self.views.values_mut().for_each(View::note_ask);
+        }
         let term = self.core.term();
         if self.term != term {
             self.term = term;
@@ -321,6 +309,20 @@ impl Mesh {
     pub(crate) fn readers(&self) -> impl Iterator<Item = (usize, &Reader)> {
         let peers = self.peers.iter();
         peers.map(|(peer, state)| (*peer, &state.reading.core))
+    }
+}
+
+/// What the copier knows with this, which it did not know while it waited in the channel.
+fn note(reader: judge::Reader, told: &Told, truth: &Truth, view: &mut View, judge: &mut Judge) {
+    match told {
+        Told::Peer { .. } => view.begin_peer(),
+        Told::Records(resource, events) => {
+            for event in events {
+                let learnt = learn(*resource, event, truth, view);
+                judge.told(reader, &learnt, truth, view);
+            }
+        }
+        Told::Gone(_) => {}
     }
 }
 

@@ -15,6 +15,10 @@ use crate::truth::{Truth, Version};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct View {
     sets: BTreeMap<(u16, Resource), Set>,
+    /// How often whoever writes by this has asked for something.
+    asks: u64,
+    /// What is told was told in a former term, until the peer is named anew.
+    is_former: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -23,6 +27,10 @@ struct Set {
     entries: BTreeMap<Name, (u64, Version)>,
     /// What there was when all had been told for the last time, without what has gone since.
     complete: Option<BTreeMap<Name, Version>>,
+    /// The same of the time before.
+    complete_before: Option<BTreeMap<Name, Version>>,
+    /// After how many asks it was complete for the last time.
+    complete_at: Option<u64>,
 }
 
 /// What changed.
@@ -49,6 +57,7 @@ impl View {
         event: Event<Name, Option<Version>>,
         out: &mut Vec<Learnt>,
     ) {
+        let (asks, is_former) = (self.asks, self.is_former);
         let set = self.sets.entry((id, resource)).or_default();
         match event {
             Event::Restart => set.generation += 1,
@@ -59,7 +68,8 @@ impl View {
                 out.push(Learnt::Told { name, version });
             }
             Event::Delete(name) => {
-                if let Some(complete) = &mut set.complete {
+                let complete = set.complete.iter_mut().chain(&mut set.complete_before);
+                for complete in complete {
                     complete.remove(&name);
                 }
                 if let Some((_, version)) = set.entries.remove(&name) {
@@ -80,16 +90,35 @@ impl View {
                     version,
                     deleted: false,
                 }));
+                if is_former {
+                    return;
+                }
                 let entries = set.entries.iter();
                 let complete = entries.map(|(name, (_, version))| (name.clone(), *version));
-                set.complete = Some(complete.collect());
+                let before = set.complete.replace(complete.collect());
+                if set.complete_at.replace(asks) != Some(asks) {
+                    set.complete_before = before;
+                }
             }
         }
     }
 
-    /// From now on all is told anew.
+    /// From now on all is told anew, after what is still on its way.
     pub(crate) fn begin_term(&mut self) {
-        self.sets.values_mut().for_each(|set| set.complete = None);
+        self.is_former = true;
+        for set in self.sets.values_mut() {
+            (set.complete, set.complete_before, set.complete_at) = (None, None, None);
+        }
+    }
+
+    /// The peer is named: what follows is told in this term.
+    pub(crate) fn begin_peer(&mut self) {
+        self.is_former = false;
+    }
+
+    /// Whoever writes by this asks for something; what is told from now on is not in it.
+    pub(crate) fn note_ask(&mut self) {
+        self.asks += 1;
     }
 
     /// What a remote tells its agent.
@@ -148,9 +177,13 @@ impl View {
         names.filter(|name| Truth::health_version(name).is_some())
     }
 
-    /// What was known when all had last been told, if it ever was.
+    /// What was known when all had last been told before the last ask, if it ever was.
     pub(crate) fn complete(&self, id: u16, resource: Resource) -> Option<&BTreeMap<Name, Version>> {
-        self.sets.get(&(id, resource))?.complete.as_ref()
+        let set = self.sets.get(&(id, resource))?;
+        match set.complete_at.is_some_and(|at| at < self.asks) {
+            true => set.complete.as_ref(),
+            false => set.complete_before.as_ref(),
+        }
     }
 
     /// Numbers of clusters of which anything is known.

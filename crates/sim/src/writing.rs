@@ -128,9 +128,10 @@ impl Writing {
         core.answered(answer, net.local(self.end.process));
     }
 
-    /// Asks what the core wants asked. To be called after anything else.
-    pub(crate) fn pump<P>(&mut self, core: &mut impl Core, net: &mut Net<P>) {
+    /// Asks what the core wants asked, and says whether it did. To be called after anything else.
+    pub(crate) fn pump<P>(&mut self, core: &mut impl Core, net: &mut Net<P>) -> bool {
         let now = net.local(self.end.process);
+        let before = self.last;
         if self.flight.is_none()
             && let Some(ask) = core.poll_ask(now)
         {
@@ -143,6 +144,7 @@ impl Writing {
             self.flight = Some(Flight { number, until });
         }
         self.set_alarm(core, net);
+        self.last != before
     }
 
     pub(crate) fn set_alarm<P>(&mut self, core: &impl Core, net: &mut Net<P>) {
