@@ -107,7 +107,7 @@ fn words_that_cannot_be_are_refused_with_what_to_do() {
             format!(
                 "apiserver --cluster-name c1 --cluster-id 1 --store {folder}/good --objects {folder}/absent --health-listen {health}"
             ),
-            "give a folder of manifests, or -",
+            "give `kubernetes`, a folder of manifests, or -",
         ),
         (
             format!(
