@@ -9,11 +9,13 @@ mod addr;
 mod drop;
 mod event;
 mod map;
+mod service;
 
 pub use addr::Addr;
 pub use drop::Drop;
 pub use event::{Event, SeenAt, event_kind, monitor};
 pub use map::*;
+pub use service::*;
 
 /// Part of the folder that maps are pinned in.
 pub const ABI_VERSION: u32 = 1;

@@ -1,6 +1,6 @@
 //! The clusters that this node is told of by stores: other ones, and its own. What they tell goes to the loop.
 //!
-//! Reads nodes and addresses, which is what a node can use; what else a store holds is not asked for.
+//! Reads nodes and addresses, and of others what they offer for services; what else a store holds is not asked for.
 
 mod known;
 
@@ -30,7 +30,7 @@ use tombolo_model::{
     fact::{Fact, Set, Source},
     id::ClusterId,
     local::PeerStatus,
-    record::Resource,
+    record::{self, Resource},
 };
 
 use crate::{facts::BATCH, options::MeshOptions};
@@ -49,6 +49,8 @@ pub struct Reader {
     pub cluster: String,
     pub cluster_id: ClusterId,
     pub clusters_max: u16,
+    /// Whether what others offer for services is of use.
+    pub services: bool,
 }
 
 impl Clusters {
@@ -111,6 +113,14 @@ impl Listener {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn resources(&self) -> Vec<Resource> {
+        let mut resources = vec![Resource::Nodes, Resource::Addresses];
+        if self.reader.services && !self.ours {
+            resources.extend([Resource::Services, Resource::EndpointSlices]);
+        }
+        resources
+    }
+
     /// Tells whom to wait for. Our own cluster is a source that the loop knows of.
     async fn tell_awaited(&self) {
         if self.ours {
@@ -132,7 +142,7 @@ impl Role for Listener {
             own: self.reader.cluster_id,
             ours: self.ours,
             clusters_max: self.reader.clusters_max,
-            resources: vec![Resource::Nodes, Resource::Addresses],
+            resources: self.resources(),
             scope: self.scope.clone(),
         };
         Remote::new(options, random(), now)
@@ -157,7 +167,8 @@ impl Role for Listener {
         while let Some(batch) = told.recv().await {
             let facts = batch.into_iter().filter_map(|told| match told {
                 // Rejected records are told of in the cluster's status, with what is known of them.
-                Told::Fact(Fact::Malformed { .. }) | Told::Record(..) => None,
+                Told::Fact(Fact::Malformed { .. }) => None,
+                Told::Record(source, resource, event) => record::offered(source, resource, event),
                 Told::Fact(fact) => Some(fact),
             });
             let facts: Vec<Fact> = facts.collect();

@@ -3,6 +3,7 @@
 //! ```text
 //!  before the start   own       Node, CiliumNode ──► addresses, ranges (remembered for a start without an API server)
 //!  facts              cluster   CiliumNodes, CiliumEndpoints ──► where others are
+//!                     services  Services, EndpointSlices ──► who answers for what
 //!  pods               pods      Pods, Namespaces ──► labels ──► CiliumIdentity ──► endpoint, CiliumEndpoint
 //!                     own       addresses, readiness ──► CiliumNode, Node
 //! ```
@@ -16,6 +17,7 @@ mod identity;
 mod own;
 mod pods;
 mod record;
+mod services;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -104,10 +106,12 @@ impl Kubernetes {
                 records,
                 changed,
             };
+            let services = services::follow(&self, &config, facts.clone());
             let pods = work::run(&self, &config, &commands, facts, inlets);
             let own = own::keep(&self, &config, &commands);
             tokio::select! {
                 () = told => Ok(()),
+                () = services => Ok(()),
                 () = pods => Ok(()),
                 ended = own => ended,
                 () = stop.cancelled() => Ok(()),

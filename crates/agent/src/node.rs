@@ -22,6 +22,7 @@ use tombolo_model::{
     drive::{self, Refused},
     fact::{EndpointFact, Fact},
     local::{Failure, FailureCode, Reply, Request, Status},
+    record::Namespaced,
     world::Answer,
 };
 
@@ -293,6 +294,16 @@ impl NodeLoop {
             Request::AddressList => Reply::Addresses {
                 addresses: self.world.addresses(),
             },
+            Request::ServiceList => Reply::Services {
+                services: self.world.services(),
+            },
+            Request::ServiceExplain { namespace, name } => {
+                let name = Namespaced { namespace, name };
+                match self.world.service(&name) {
+                    Some(service) => Reply::Service(Box::new(service)),
+                    None => Reply::Error(no_service(&name)),
+                }
+            }
             Request::Status => Reply::Status(Box::new(self.status())),
             Request::ProgramsReplace => match self.kernel.datapath.replace_programs() {
                 Ok(()) => {
@@ -481,5 +492,14 @@ impl NodeLoop {
             Err(error) => tracing::warn!(%error, "the node's devices can't be listed"),
         }
         self.drain();
+    }
+}
+
+fn no_service(name: &Namespaced) -> Failure {
+    let Namespaced { namespace, name } = name;
+    Failure {
+        code: FailureCode::NotFound,
+        message: format!("no service {namespace}/{name} in this cluster"),
+        hint: "a service of other clusters answers here once one of the same name and namespace is made here; see `tombolo service list`".into(),
     }
 }

@@ -121,6 +121,10 @@ pub struct Options {
         value_parser = clap::value_parser!(u32).range(1024..=1 << 24)
     )]
     pub flow_table_size: u32,
+    /// Control group of version 2 whose processes are led from services to their backends: the host's root, with all pods
+    /// below; none are unless told
+    #[arg(long, env = "TOMBOLO_CGROUP", value_name = "DIRECTORY")]
+    pub cgroup: Option<PathBuf>,
     /// Learn of the node, its cluster and its pods from Kubernetes, and tell Kubernetes of them
     #[arg(long, env = "TOMBOLO_KUBERNETES")]
     pub kubernetes: bool,

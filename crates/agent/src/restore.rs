@@ -74,6 +74,8 @@ fn to_tables(
         nodes,
         addresses,
         policies,
+        frontends,
+        backends,
     } = recovered;
     let policies = policies
         .into_iter()
@@ -85,6 +87,11 @@ fn to_tables(
         endpoints: endpoints.into_iter().collect(),
         policies,
         routes,
+        frontends: frontends.into_iter().collect(),
+        backends: backends
+            .into_iter()
+            .map(|(pool, backend, path)| ((pool, backend), path))
+            .collect(),
     };
     (tables, records)
 }

@@ -235,6 +235,8 @@ fn clusters(options: &Options, facts: &mpsc::Sender<Vec<Fact>>, started: Instant
         cluster: options.cluster_name.clone(),
         cluster_id: ClusterId(options.cluster_id),
         clusters_max: options.max_connected_clusters,
+        // Nobody else tells of the own cluster's services, which others' are merged with.
+        services: options.kubernetes,
     };
     let numbers = beside_pins(&options.pins, "clusters");
     Clusters::new(&options.mesh, &reader, numbers, facts, started)
@@ -270,6 +272,7 @@ fn datapath_config(
         pod_mtu: config.pod_mtu,
         masquerade: !options.no_masquerade,
         flows_max: options.flow_table_size,
+        cgroup: options.cgroup.clone(),
     }
 }
 

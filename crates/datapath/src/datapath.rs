@@ -2,9 +2,9 @@
 
 use crate::{
     Error, Events, WatchHandle, bpf, host, links,
-    maps::{self, Addresses, Counts, Endpoints, Monitor, Nodes, Policies, Records},
+    maps::{self, Addresses, Counts, Endpoints, Monitor, Nodes, Policies, Records, Services},
     paths::Paths,
-    programs::{self, FROM_CONTAINER, FROM_HOST, FROM_OVERLAY, FROM_UPLINK},
+    programs::{self, AT_SOCKETS, FROM_CONTAINER, FROM_HOST, FROM_OVERLAY, FROM_UPLINK},
 };
 use aya::{Ebpf, maps::MapData};
 use ipnet::IpNet;
@@ -16,12 +16,13 @@ use std::{
     path::{Path, PathBuf},
 };
 use tombolo_abi::{ABI_VERSION, Drop, Settings, counter};
-use tombolo_linux::{mount, netlink::Netlink};
+use tombolo_linux::{cgroup, mount, netlink::Netlink};
 use tombolo_model::{
     change::{Change, EndpointPath, NodePath, PolicyEntry, Reach},
     id::{ClusterId, EndpointId, NodeSlot},
     local::TableUse,
     net::{PodAddresses, RoutingMode},
+    service::{Backend, BackendPath, Frontend},
 };
 
 /// What the node is told once, when the data path is opened.
@@ -44,6 +45,8 @@ pub struct Config {
     pub masquerade: bool,
     /// How many flows the node remembers; counts when the table is made.
     pub flows_max: u32,
+    /// The control group whose processes are led to services: the node's own, with all its pods below. None are if it is absent.
+    pub cgroup: Option<PathBuf>,
 }
 
 /// The loaded programs and the maps. Letting go of it leaves all of them in the kernel, at work.
@@ -58,6 +61,7 @@ pub struct Datapath {
     nodes: Nodes,
     policies: Policies,
     records: Records,
+    services: Services,
     counts: Counts,
     monitor: Monitor,
     flows: MapData,
@@ -74,6 +78,8 @@ pub struct Recovered {
     pub nodes: Vec<(NodeSlot, NodePath)>,
     pub addresses: Vec<(IpNet, Reach)>,
     pub policies: Vec<(EndpointId, Vec<PolicyEntry>)>,
+    pub frontends: Vec<(Frontend, Frontend)>,
+    pub backends: Vec<(Frontend, Backend, BackendPath)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -92,7 +98,7 @@ pub struct Counters {
 
 impl Datapath {
     /// Makes devices, takes over or makes the maps, loads the programs and puts each in place of its predecessor.
-    pub fn open(config: Config) -> Result<Datapath, Error> {
+    pub fn open(mut config: Config) -> Result<Datapath, Error> {
         let netlink = Netlink::open()?;
         for name in &config.uplinks {
             if netlink.link(name)?.is_none() {
@@ -106,6 +112,10 @@ impl Datapath {
                 path: config.pins.clone(),
             });
         }
+        let lack = config.cgroup.take().and_then(|path| {
+            config.cgroup = unified(&path);
+            config.cgroup.is_none().then(|| no_group(&path))
+        });
         let folder = maps_folder(&config.pins);
         for path in [&folder, &links_folder(&config.pins)] {
             fs::create_dir_all(path).map_err(|source| Error::Folder {
@@ -122,6 +132,7 @@ impl Datapath {
             nodes: Nodes::take(&mut ebpf)?,
             policies: Policies::take(&mut ebpf)?,
             records: Records::open(&config.pins)?,
+            services: Services::take(&mut ebpf)?,
             counts: Counts::take(&mut ebpf)?,
             monitor: Monitor::take(&mut ebpf)?,
             flows: MapData::from_pin(folder.join("FLOWS"))
@@ -137,6 +148,7 @@ impl Datapath {
         datapath.monitor.tell_allowed(false)?;
         datapath.attach_all()?;
         datapath.lacks = host::open(&datapath.netlink, &datapath.config)?;
+        datapath.lacks.extend(lack);
         remove_other_versions(&datapath.config.pins)?;
         Ok(datapath)
     }
@@ -168,6 +180,17 @@ impl Datapath {
         for (program, device, pin) in &wanted {
             links::attach(&mut self.ebpf, program, device, pin)?;
         }
+        self.attach_to_sockets(&folder)
+    }
+
+    fn attach_to_sockets(&mut self, folder: &Path) -> Result<(), Error> {
+        for program in AT_SOCKETS {
+            let pin = folder.join(program);
+            match &self.config.cgroup {
+                Some(group) => links::attach_to_group(&mut self.ebpf, program, group, &pin)?,
+                None => links::remove(&pin)?,
+            }
+        }
         Ok(())
     }
 
@@ -190,6 +213,8 @@ impl Datapath {
             records: self.records.all()?,
             nodes: self.nodes.all()?,
             addresses: self.addresses.all()?,
+            frontends: self.services.all_frontends()?,
+            backends: self.services.all_backends()?,
         })
     }
 
@@ -209,6 +234,12 @@ impl Datapath {
                 self.policies.set(*id, entries)?;
                 self.endpoints.touch(*id)
             }
+            Change::FrontendSet(frontend, pool) => self.services.set_frontend(*frontend, *pool),
+            Change::FrontendGone(frontend) => self.services.unset_frontend(*frontend),
+            Change::BackendSet(pool, backend, path) => {
+                self.services.set_backend(*pool, *backend, *path)
+            }
+            Change::BackendGone(pool, backend) => self.services.unset_backend(*pool, *backend),
             Change::RouteSet(range) => {
                 Ok(self
                     .netlink
@@ -324,6 +355,19 @@ impl Datapath {
     pub(crate) fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf
     }
+}
+
+/// The unified hierarchy's folder, which may stand beside the older ones'.
+fn unified(folder: &Path) -> Option<PathBuf> {
+    let places = [folder.to_owned(), folder.join("unified")];
+    places.into_iter().find(|place| cgroup::is_unified(place))
+}
+
+fn no_group(folder: &Path) -> String {
+    format!(
+        "no service is led to its backends: {} is no control group of version 2; give --cgroup the folder where cgroup2 is mounted, often /sys/fs/cgroup",
+        folder.display()
+    )
 }
 
 fn maps_folder(pins: &Path) -> PathBuf {

@@ -34,6 +34,8 @@ pub enum Error {
         device: String,
         source: Box<ProgramError>,
     },
+    #[error("cannot open the control group {path}")]
+    Group { path: PathBuf, source: io::Error },
     #[error("cannot pin {path}")]
     Pin {
         path: PathBuf,

@@ -1,15 +1,21 @@
-//! Programs at devices: attached by tcx links that are pinned, so that they stay, and replaced at one instant.
+//! Programs at devices and at a control group: attached by links that are pinned, so that they stay, and replaced at one
+//! instant.
 
-use crate::{Error, programs};
+use crate::{Error, bpf, programs};
 use aya::{
     Ebpf,
     programs::{
-        LinkOrder, TcAttachType,
+        CgroupAttachMode, LinkOrder, TcAttachType,
         links::{FdLink, PinnedLink},
         tc::{SchedClassifierLink, TcAttachOptions},
     },
 };
-use std::{fs, io, path::Path};
+use std::{
+    fs::{self, File},
+    io,
+    os::{fd::AsFd, unix::fs::MetadataExt},
+    path::Path,
+};
 
 /// Puts `program` at the ingress of `device`, in place of the one that the pinned link holds.
 pub fn attach(
@@ -37,6 +43,51 @@ pub fn attach(
         .map_err(failed)?;
     let link = classifier.take_link(id).map_err(failed)?;
     // Never otherwise: tcx links are file descriptors.
+    let link = FdLink::try_from(link).map_err(|_| Error::Missing { name: program })?;
+    link.pin(pin).map_err(|source| Error::Pin {
+        path: pin.to_owned(),
+        source: Box::new(source),
+    })?;
+    Ok(())
+}
+
+/// Puts `program` at the sockets of all processes in and below a control group.
+pub fn attach_to_group(
+    ebpf: &mut Ebpf,
+    program: &'static str,
+    group: &Path,
+    pin: &Path,
+) -> Result<(), Error> {
+    let unopened = |source| Error::Group {
+        path: group.to_owned(),
+        source,
+    };
+    let folder = File::open(group).map_err(unopened)?;
+    // The number of a control group is that of its folder.
+    let number = folder.metadata().map_err(unopened)?.ino();
+    let attached = programs::at_sockets(ebpf, program)?;
+    if let Ok(link) = bpf::pinned(pin) {
+        let is_there = bpf::group_of_link(link.as_fd()).is_ok_and(|there| there == number);
+        let running = attached.fd().map_err(|source| Error::Program {
+            name: program,
+            source: Box::new(source),
+        })?;
+        if is_there && bpf::replace_in_link(link.as_fd(), running.as_fd()).is_ok() {
+            return Ok(());
+        }
+        // Another group was asked for, or the group is gone and another has its name.
+        remove(pin)?;
+    }
+    let failed = |source| Error::Attach {
+        program,
+        device: group.display().to_string(),
+        source: Box::new(source),
+    };
+    let id = attached
+        .attach(&folder, CgroupAttachMode::Single)
+        .map_err(failed)?;
+    let link = attached.take_link(id).map_err(failed)?;
+    // Never otherwise: the kernels that we run on have links for control groups.
     let link = FdLink::try_from(link).map_err(|_| Error::Missing { name: program })?;
     link.pin(pin).map_err(|source| Error::Pin {
         path: pin.to_owned(),

@@ -1,7 +1,10 @@
 //! The kernel programs: built into the binary, loaded over maps that are pinned.
 
 use crate::{Error, maps::to_addr};
-use aya::{Ebpf, EbpfLoader, programs::SchedClassifier};
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{CgroupSockAddr, SchedClassifier},
+};
 use ipnet::IpNet;
 use std::{net::IpAddr, path::Path};
 use tombolo_abi::{Addr, Settings, setting};
@@ -9,7 +12,7 @@ use tombolo_abi::{Addr, Settings, setting};
 use crate::Config;
 
 /// Maps that outlive the programs. The others are scratch.
-const PINNED: [&str; 12] = [
+const PINNED: [&str; 18] = [
     "FLOWS",
     "ENDPOINTS",
     "NODES",
@@ -22,6 +25,12 @@ const PINNED: [&str; 12] = [
     "COUNTERS",
     "EVENTS",
     "MONITOR",
+    "FRONTENDS",
+    "POOLS",
+    "SLOTS",
+    "BACKENDS",
+    "SOCKET_FRONTENDS",
+    "SOCKET_BACKENDS",
 ];
 
 pub const FROM_CONTAINER: &str = "from_container";
@@ -29,6 +38,17 @@ pub const FROM_HOST: &str = "from_host";
 pub const FROM_UPLINK: &str = "from_uplink";
 pub const FROM_OVERLAY: &str = "from_overlay";
 const ALL: [&str; 4] = [FROM_CONTAINER, FROM_HOST, FROM_UPLINK, FROM_OVERLAY];
+/// Those at sockets, which are attached to a control group.
+pub const AT_SOCKETS: [&str; 8] = [
+    "connect4",
+    "connect6",
+    "sendmsg4",
+    "sendmsg6",
+    "recvmsg4",
+    "recvmsg6",
+    "getpeername4",
+    "getpeername6",
+];
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tombolo-programs"));
 
@@ -51,10 +71,28 @@ pub fn load(folder: &Path, settings: &Settings, flows_max: u32) -> Result<Ebpf, 
             source: Box::new(source),
         })?;
     }
+    for name in AT_SOCKETS {
+        let program = at_sockets(&mut ebpf, name)?;
+        program.load().map_err(|source| Error::Program {
+            name,
+            source: Box::new(source),
+        })?;
+    }
     Ok(ebpf)
 }
 
 pub fn get<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier, Error> {
+    let program = ebpf.program_mut(name).ok_or(Error::Missing { name })?;
+    program.try_into().map_err(|source| Error::Program {
+        name,
+        source: Box::new(source),
+    })
+}
+
+pub fn at_sockets<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut CgroupSockAddr, Error> {
     let program = ebpf.program_mut(name).ok_or(Error::Missing { name })?;
     program.try_into().map_err(|source| Error::Program {
         name,

@@ -18,6 +18,7 @@ mod policy;
 mod random;
 mod restart;
 mod run;
+mod service;
 mod shapes;
 mod too_big;
 mod trial;

@@ -2,8 +2,8 @@
 //!
 //! Four programs, one for each place a packet can come in at, all of the same parts. A known flow is answered by one look-up
 //! (`flow`); everything else is judged (`judge`), remembered, and then sent the same way (`forward`). The parts return
-//! `Result<Verdict, Drop>`; the entry points here alone turn that into what the kernel is told. Services and encryption are not
-//! here yet.
+//! `Result<Verdict, Drop>`; the entry points here alone turn that into what the kernel is told. Eight small programs at sockets lead
+//! to services (`service`). Services for what comes from outside and encryption are not here yet.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code)]
@@ -24,12 +24,14 @@ mod neighbour;
 mod packet;
 mod path_mtu;
 mod policy;
+mod service;
 
 use aya_ebpf::{
     bindings::{__sk_buff, TC_ACT_SHOT},
-    macros::classifier,
-    programs::TcContext,
+    macros::{cgroup_sock_addr, classifier},
+    programs::{SockAddrContext, TcContext},
 };
+use service::{V4, V6};
 use tombolo_abi::{Drop, SeenAt};
 
 /// Let other programs and the kernel's own stack go on with the packet.
@@ -68,6 +70,46 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn from_overlay(ctx: TcContext) -> i32 {
     verdict(&ctx, SeenAt::Overlay, from_overlay::run(&ctx))
+}
+
+#[cgroup_sock_addr(connect4)]
+pub fn connect4(ctx: SockAddrContext) -> i32 {
+    service::connect::<V4>(&ctx)
+}
+
+#[cgroup_sock_addr(connect6)]
+pub fn connect6(ctx: SockAddrContext) -> i32 {
+    service::connect::<V6>(&ctx)
+}
+
+#[cgroup_sock_addr(sendmsg4)]
+pub fn sendmsg4(ctx: SockAddrContext) -> i32 {
+    service::sendmsg::<V4>(&ctx)
+}
+
+#[cgroup_sock_addr(sendmsg6)]
+pub fn sendmsg6(ctx: SockAddrContext) -> i32 {
+    service::sendmsg::<V6>(&ctx)
+}
+
+#[cgroup_sock_addr(recvmsg4)]
+pub fn recvmsg4(ctx: SockAddrContext) -> i32 {
+    service::name_frontend::<V4>(&ctx)
+}
+
+#[cgroup_sock_addr(recvmsg6)]
+pub fn recvmsg6(ctx: SockAddrContext) -> i32 {
+    service::name_frontend::<V6>(&ctx)
+}
+
+#[cgroup_sock_addr(getpeername4)]
+pub fn getpeername4(ctx: SockAddrContext) -> i32 {
+    service::name_frontend::<V4>(&ctx)
+}
+
+#[cgroup_sock_addr(getpeername6)]
+pub fn getpeername6(ctx: SockAddrContext) -> i32 {
+    service::name_frontend::<V6>(&ctx)
 }
 
 #[inline(always)]

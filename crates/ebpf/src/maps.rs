@@ -6,10 +6,11 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use tombolo_abi::{
-    ADDRESSES_MAX, Addr, AddressEntry, AddressKey, Counter, ENDPOINTS_MAX, EPOCHS_MAX,
-    EVENTS_BYTES, EndpointEntry, Event, FLOWS_MAX, FRAGMENTS_MAX, Flow, FlowKey, Fragment,
-    FragmentKey, NODES_MAX, NodeEntry, POLICY_RULES_MAX, PathMtu, PolicyKey, PolicyRule, Settings,
-    counter,
+    ADDRESSES_MAX, Addr, AddressEntry, AddressKey, BACKENDS_MAX, BackendEntry, Counter,
+    ENDPOINTS_MAX, EPOCHS_MAX, EVENTS_BYTES, EndpointEntry, Event, FLOWS_MAX, FRAGMENTS_MAX,
+    FRONTENDS_MAX, Flow, FlowKey, Fragment, FragmentKey, FrontendEntry, FrontendKey, NODES_MAX,
+    NodeEntry, POLICY_RULES_MAX, POOLS_MAX, PathMtu, PolicyKey, PolicyRule, PoolEntry, SOCKETS_MAX,
+    Settings, SlotEntry, SlotKey, SocketFrontend, SocketKey, counter,
 };
 
 /// Filled in by the loader.
@@ -59,6 +60,24 @@ pub static POLICY: ArrayOfMaps<
 pub static PATH_MTU: Array<PathMtu, { NODES_MAX as usize }> = Array::new();
 #[btf_map]
 pub static FRAGMENTS: LruHashMap<FragmentKey, Fragment, { FRAGMENTS_MAX as usize }> =
+    LruHashMap::new();
+// Entries of these four are allocated as they come, so that none is written over while a program reads it.
+#[btf_map]
+pub static FRONTENDS: HashMap<FrontendKey, FrontendEntry, { FRONTENDS_MAX as usize }, 1> =
+    HashMap::new();
+#[btf_map]
+pub static POOLS: HashMap<u32, PoolEntry, { POOLS_MAX as usize }, 1> = HashMap::new();
+#[btf_map]
+pub static SLOTS: HashMap<SlotKey, SlotEntry, { BACKENDS_MAX as usize }, 1> = HashMap::new();
+#[btf_map]
+pub static BACKENDS: HashMap<u32, BackendEntry, { BACKENDS_MAX as usize }, 1> = HashMap::new();
+/// What each socket that was led to a backend takes for its peer.
+#[btf_map]
+pub static SOCKET_FRONTENDS: LruHashMap<SocketKey, SocketFrontend, { SOCKETS_MAX as usize }> =
+    LruHashMap::new();
+/// Which backend the datagrams of a socket go to.
+#[btf_map]
+pub static SOCKET_BACKENDS: LruHashMap<SocketKey, u32, { SOCKETS_MAX as usize }> =
     LruHashMap::new();
 #[btf_map]
 pub static COUNTERS: PerCpuArray<Counter, { counter::MAX as usize }> = PerCpuArray::new();

@@ -24,13 +24,26 @@ const NAME_LENGTH_MAX: usize = 255;
 
 /// Where the unified hierarchy is mounted, alone or beside the older ones.
 pub fn root() -> PathBuf {
-    let is_unified =
-        rustix::fs::statfs(MOUNT).is_ok_and(|status| status.f_type as u32 == CGROUP2_MAGIC);
-    if is_unified {
+    if is_unified(Path::new(MOUNT)) {
         MOUNT.into()
     } else {
         Path::new(MOUNT).join("unified")
     }
+}
+
+/// Whether a folder is a group of the unified hierarchy.
+pub fn is_unified(folder: &Path) -> bool {
+    rustix::fs::statfs(folder).is_ok_and(|status| status.f_type as u32 == CGROUP2_MAGIC)
+}
+
+/// The folder of the group that this process is in.
+pub fn own() -> Result<PathBuf> {
+    let file = Path::new("/proc/self/cgroup");
+    let fail = |error| Error::at("read", file, error);
+    let text = fs::read_to_string(file).map_err(fail)?;
+    let path = text.lines().find_map(|line| line.strip_prefix("0::/"));
+    let path = path.ok_or_else(|| fail(io::ErrorKind::NotFound.into()))?;
+    Ok(root().join(path))
 }
 
 /// Makes the group and those above it, and returns its folder. That it exists is fine.

@@ -3,6 +3,7 @@
 use crate::{
     id::{ClusterId, EndpointId, Identity, NodeSlot},
     net::{Mac, PodAddresses, RoutingMode},
+    service::{Backend, BackendPath, Frontend},
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,13 @@ pub enum Change {
     /// The node's kernel routes to a range of pods through Tombolo's host device.
     RouteSet(IpNet),
     RouteGone(IpNet),
+    /// Where clients think that a service is, and the pool that they are led to, by its name: the frontend that is the
+    /// service's own. Every pool's own frontend leads to it.
+    FrontendSet(Frontend, Frontend),
+    FrontendGone(Frontend),
+    /// One that answers for a pool.
+    BackendSet(Frontend, Backend, BackendPath),
+    BackendGone(Frontend, Backend),
 }
 
 /// How to reach a node of the mesh.

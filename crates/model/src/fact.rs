@@ -6,6 +6,8 @@ use crate::{
     id::{ClusterId, EndpointId, Identity},
     local::{Attachment, PodName},
     net::Mac,
+    record::Namespaced,
+    service::{Definition, Offer},
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,12 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 pub enum Fact {
     Node(Source, Event<NodeKey, Node>),
     Address(Source, Event<AddressKey, Address>),
+    /// A service of this node's own cluster.
+    Service(Event<Namespaced, Definition>),
+    /// A part of what a cluster has to answer for a service, by the part's own name.
+    Slice(Source, Event<Namespaced, Offer>),
+    /// All that another cluster has to answer for a service, in the older format.
+    Shared(Source, Event<Namespaced, Offer>),
     /// A record that its reader could not understand; forgotten when the source starts over.
     Malformed {
         source: Source,
@@ -52,6 +60,8 @@ impl fmt::Display for Source {
 pub enum Set {
     Nodes,
     Addresses,
+    Services,
+    EndpointSlices,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

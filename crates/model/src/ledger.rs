@@ -4,13 +4,16 @@
 //! wanted then. Within one round:
 //!
 //! ```text
-//!  rules ─► nodes set ─► endpoints set ─► addresses set ─► addresses gone ─► routes ─► endpoints gone ─► nodes gone
+//!  rules ─► nodes set ─► endpoints set ─► addresses set ─► services ─► addresses gone ─► routes ─► endpoints gone ─► nodes gone
 //!                                         longest prefix first, both
+//!
+//!  services: backends that take connections ─► frontends set ─► backends that drain ─► frontends gone ─► backends gone
 //! ```
 
 use crate::{
     change::{Change, EndpointPath, NodePath, Place, PolicyEntry, Reach},
     id::{ClusterId, EndpointId, NodeSlot},
+    service::{Backend, BackendPath, Frontend},
     tables::Tables,
 };
 use ipnet::IpNet;
@@ -33,6 +36,8 @@ pub(crate) enum Key {
     Node(NodeSlot),
     Address(IpNet),
     Route(IpNet),
+    Frontend(Frontend),
+    Backend(Frontend, Backend),
 }
 
 /// What should be held.
@@ -42,6 +47,11 @@ pub(crate) trait Wanted {
     fn endpoint(&self, id: EndpointId) -> Option<EndpointPath>;
     fn policy(&self, id: EndpointId) -> Option<Vec<PolicyEntry>>;
     fn route(&self, prefix: &IpNet) -> bool;
+    /// The pool that it leads to.
+    fn frontend(&self, frontend: &Frontend) -> Option<Frontend>;
+    fn backend(&self, pool: &Frontend, backend: &Backend) -> Option<BackendPath>;
+    /// Whether the own cluster's services are known, so that more can be said of them than that they stay as they are.
+    fn knows_services(&self) -> bool;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +60,11 @@ enum Phase {
     NodeSet,
     EndpointSet,
     AddressSet,
+    BackendSet,
+    FrontendSet,
+    BackendDrain,
+    FrontendGone,
+    BackendGone,
     AddressGone,
     Route,
     EndpointGone,
@@ -66,6 +81,7 @@ enum Gate {
     SlotUnused(NodeSlot),
     /// All who may know of this owner's rows have told all they have.
     Told(Owner),
+    ServicesKnown,
 }
 
 /// The cluster that a row from before the start belongs to, as far as can be told.
@@ -112,7 +128,8 @@ impl Ledger {
                 let mut within = self.held.addresses.within(&prefix);
                 within.find_map(|(_, reach)| cluster(slot_of(reach)?))
             }
-            Key::Policy(_) | Key::Endpoint(_) => None,
+            // What may be another cluster's is kept by those who decide of services.
+            Key::Policy(_) | Key::Endpoint(_) | Key::Frontend(_) | Key::Backend(..) => None,
         }
     }
 
@@ -145,11 +162,17 @@ impl Ledger {
         }
     }
 
+    /// From now on what is wanted of services is told.
+    pub(crate) fn know_services(&mut self) {
+        self.release(Gate::ServicesKnown);
+    }
+
     /// Rows that are kept only because somebody who has not told all yet may speak of them.
     pub(crate) fn kept(&self) -> usize {
         let kept = |(gate, key): &&(Gate, Key)| {
-            matches!(gate, Gate::Told(_) | Gate::SlotUnused(_))
-                && self.gate_of_start(*key).is_some()
+            *gate == Gate::ServicesKnown
+                || matches!(gate, Gate::Told(_) | Gate::SlotUnused(_))
+                    && self.gate_of_start(*key).is_some()
         };
         self.waiting.iter().filter(kept).count()
     }
@@ -370,6 +393,26 @@ impl Ledger {
                 (false, held) if uncertain || held => Some(Change::RouteGone(prefix)),
                 _ => None,
             },
+            Key::Frontend(frontend) => {
+                let held = self.held.frontends.get(&frontend);
+                match wanted.frontend(&frontend) {
+                    Some(pool) if uncertain || held != Some(&pool) => {
+                        Some(Change::FrontendSet(frontend, pool))
+                    }
+                    None if uncertain || held.is_some() => Some(Change::FrontendGone(frontend)),
+                    _ => None,
+                }
+            }
+            Key::Backend(pool, backend) => {
+                let held = self.held.backends.get(&(pool, backend));
+                match wanted.backend(&pool, &backend) {
+                    Some(path) if uncertain || held != Some(&path) => {
+                        Some(Change::BackendSet(pool, backend, path))
+                    }
+                    None if uncertain || held.is_some() => Some(Change::BackendGone(pool, backend)),
+                    _ => None,
+                }
+            }
         }
     }
 
@@ -408,6 +451,10 @@ impl Ledger {
                 self.gate_of_start(key).filter(|_| !local)
             }
             Change::RouteGone(_) => self.gate_of_start(key),
+            Change::FrontendSet(..)
+            | Change::FrontendGone(_)
+            | Change::BackendSet(..)
+            | Change::BackendGone(..) => (!wanted.knows_services()).then_some(Gate::ServicesKnown),
             Change::NodeGone(slot) if self.slot_uses.contains_key(slot) => {
                 Some(Gate::SlotUnused(*slot))
             }
@@ -465,6 +512,8 @@ fn rows(tables: &Tables) -> impl Iterator<Item = Key> {
         endpoints,
         policies,
         routes,
+        frontends,
+        backends,
     } = tables;
     let endpoints = endpoints
         .keys()
@@ -474,6 +523,12 @@ fn rows(tables: &Tables) -> impl Iterator<Item = Key> {
         .chain(addresses.keys().map(Key::Address))
         .chain(nodes.keys().map(|slot| Key::Node(*slot)))
         .chain(routes.iter().map(|prefix| Key::Route(*prefix)))
+        .chain(frontends.keys().copied().map(Key::Frontend))
+        .chain(
+            backends
+                .keys()
+                .map(|(pool, backend)| Key::Backend(*pool, *backend)),
+        )
 }
 
 fn same_row(key: Key, one: &Tables, other: &Tables) -> bool {
@@ -483,6 +538,11 @@ fn same_row(key: Key, one: &Tables, other: &Tables) -> bool {
         Key::Node(slot) => one.nodes.get(&slot) == other.nodes.get(&slot),
         Key::Address(prefix) => one.addresses.get(&prefix) == other.addresses.get(&prefix),
         Key::Route(prefix) => one.routes.contains(&prefix) == other.routes.contains(&prefix),
+        Key::Frontend(frontend) => one.frontends.get(&frontend) == other.frontends.get(&frontend),
+        Key::Backend(pool, backend) => {
+            let row = (pool, backend);
+            one.backends.get(&row) == other.backends.get(&row)
+        }
     }
 }
 
@@ -500,6 +560,12 @@ fn key_of(change: &Change) -> Key {
         Change::EndpointSet(id, _) | Change::EndpointGone(id) => Key::Endpoint(*id),
         Change::PolicySet(id, _) => Key::Policy(*id),
         Change::RouteSet(prefix) | Change::RouteGone(prefix) => Key::Route(*prefix),
+        Change::FrontendSet(frontend, _) | Change::FrontendGone(frontend) => {
+            Key::Frontend(*frontend)
+        }
+        Change::BackendSet(pool, backend, _) | Change::BackendGone(pool, backend) => {
+            Key::Backend(*pool, *backend)
+        }
     }
 }
 
@@ -511,6 +577,12 @@ fn turn_of(change: &Change) -> Turn {
         Change::AddressSet(prefix, _) => (Phase::AddressSet, prefix.prefix_len()),
         Change::AddressGone(prefix) => (Phase::AddressGone, prefix.prefix_len()),
         Change::RouteSet(_) | Change::RouteGone(_) => (Phase::Route, 0),
+        // A pool is never empty between two whole sets of backends.
+        Change::BackendSet(_, _, path) if path.weight == 0 => (Phase::BackendDrain, 0),
+        Change::BackendSet(..) => (Phase::BackendSet, 0),
+        Change::FrontendSet(..) => (Phase::FrontendSet, 0),
+        Change::FrontendGone(_) => (Phase::FrontendGone, 0),
+        Change::BackendGone(..) => (Phase::BackendGone, 0),
         Change::EndpointGone(_) => (Phase::EndpointGone, 0),
         Change::NodeGone(_) => (Phase::NodeGone, 0),
     };

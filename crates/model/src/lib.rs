@@ -20,6 +20,7 @@ pub mod prefix;
 pub mod reason;
 pub mod record;
 pub mod refusal;
+pub mod service;
 pub mod tables;
 pub mod world;
 

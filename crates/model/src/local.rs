@@ -62,6 +62,11 @@ pub enum Request {
     },
     NodeList,
     AddressList,
+    ServiceList,
+    ServiceExplain {
+        namespace: String,
+        name: String,
+    },
     Status,
     /// Loads the programs anew and replaces the running ones, each at one instant.
     ProgramsReplace,
@@ -86,6 +91,10 @@ pub enum Reply {
     Addresses {
         addresses: Vec<AddressView>,
     },
+    Services {
+        services: Vec<ServiceSummary>,
+    },
+    Service(Box<ServiceView>),
     Status(Box<Status>),
     Flow(Flow),
     /// The reader was too slow, or the kernel's ring was full.
@@ -189,6 +198,73 @@ pub struct AddressView {
     pub place: String,
     /// Who says so; `kept` if nobody has since the agent's start.
     pub source: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceSummary {
+    pub namespace: String,
+    pub name: String,
+    pub addresses: Vec<IpAddr>,
+    /// As `80/TCP`.
+    pub ports: Vec<String>,
+    /// Other clusters' backends answer too.
+    pub global: bool,
+    /// Other clusters may use its backends.
+    pub shared: bool,
+    /// `none`, `local` or `remote`.
+    pub affinity: String,
+    /// Backends that are known, of any cluster and in any state.
+    pub backends: usize,
+    /// Those that get new connections from this node.
+    pub used: usize,
+    /// Those of them that are other clusters'.
+    pub used_remote: usize,
+    /// What is not as it should be, a sentence each.
+    pub conditions: Vec<String>,
+}
+
+/// A service, and who of its backends gets what from this node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceView {
+    pub namespace: String,
+    pub name: String,
+    pub global: bool,
+    pub shared: bool,
+    pub affinity: String,
+    pub frontends: Vec<FrontendView>,
+    pub conditions: Vec<String>,
+    /// Port by port.
+    pub backends: Vec<BackendView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrontendView {
+    /// `ClusterIP`, `LoadBalancer`, `ExternalIP` or `NodePort`.
+    pub kind: String,
+    pub address: String,
+    pub protocol: String,
+    /// The port's name.
+    pub port: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackendView {
+    pub cluster: String,
+    pub remote: bool,
+    /// Absent where its cluster does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    pub address: String,
+    /// The port's name.
+    pub port: String,
+    pub protocol: String,
+    /// `active`, `terminating`, `ending` or `not ready`.
+    pub state: String,
+    /// As the kernel has it: 0 when it gets no new connections.
+    pub weight: u16,
+    /// Of the new connections to this port, in this family: from 0 to 1.
+    pub share: f64,
+    pub reason: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -23,6 +23,7 @@ pub use address::{Address, NamedPort};
 pub use cluster::{Capabilities, ClusterConfig, ExportMode, PeerRefused, mirror_config};
 pub use error::RecordError;
 pub use export::{ClientIp, ExportKind, ExportPort, ServiceExport, SessionAffinityConfig};
+pub use fact::offered;
 pub use key::{
     AddressName, Key, KeyError, Name, Namespaced, RecordKey, Resource, Tree, mirror_key,
 };

@@ -4,6 +4,7 @@ use crate::{
     change::{Change, EndpointPath, NodePath, PolicyEntry, Reach},
     id::{EndpointId, NodeSlot},
     prefix::PrefixMap,
+    service::{Backend, BackendPath, Frontend},
 };
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,9 @@ pub struct Tables {
     /// Sorted, as [`crate::policy::normalise`] leaves them.
     pub policies: BTreeMap<EndpointId, Vec<PolicyEntry>>,
     pub routes: BTreeSet<IpNet>,
+    /// Each with the name of its pool.
+    pub frontends: BTreeMap<Frontend, Frontend>,
+    pub backends: BTreeMap<(Frontend, Backend), BackendPath>,
 }
 
 impl Tables {
@@ -49,6 +53,18 @@ impl Tables {
             }
             Change::RouteGone(prefix) => {
                 self.routes.remove(prefix);
+            }
+            Change::FrontendSet(frontend, pool) => {
+                self.frontends.insert(*frontend, *pool);
+            }
+            Change::FrontendGone(frontend) => {
+                self.frontends.remove(frontend);
+            }
+            Change::BackendSet(pool, backend, path) => {
+                self.backends.insert((*pool, *backend), *path);
+            }
+            Change::BackendGone(pool, backend) => {
+                self.backends.remove(&(*pool, *backend));
             }
         }
     }

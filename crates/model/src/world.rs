@@ -15,6 +15,8 @@ use crate::{
     net::{Mac, PodAddresses},
     node::{Context, Nodes, Touched},
     pool::Pool,
+    record::Namespaced,
+    service::{Definition, Format, Here, Offer, Row, Services},
     tables::Tables,
 };
 use ipnet::IpNet;
@@ -33,6 +35,7 @@ pub struct World {
     nodes: Nodes,
     ipcache: Ipcache,
     endpoints: Endpoints,
+    services: Services,
     ledger: Ledger,
     sources: Sources,
 }
@@ -65,6 +68,11 @@ impl World {
             nodes: Nodes::new(),
             ipcache: Ipcache::new(config.cluster_id),
             endpoints: Endpoints::new(pools),
+            services: Services::new(Here {
+                cluster: config.cluster_id,
+                node: config.node.as_str().into(),
+                addresses: config.addresses.clone(),
+            }),
             ledger: Ledger::default(),
             sources: Sources::new(&config),
             config,
@@ -98,6 +106,7 @@ impl World {
         for slot in tables.nodes.keys().copied().chain(referred) {
             self.nodes.restore_slot(slot);
         }
+        self.services.recover(&tables);
         self.ledger.recover(tables);
         for id in self.endpoints.ids().collect::<Vec<_>>() {
             let addresses = self
@@ -128,6 +137,9 @@ impl World {
                 self.sources.await_clusters(clusters);
                 self.unspare();
             }
+            Fact::Service(event) => self.handle_service(event),
+            Fact::Slice(source, event) => self.handle_offer(source, Format::Slice, event),
+            Fact::Shared(source, event) => self.handle_offer(source, Format::Record, event),
             Fact::Endpoint(fact) => return self.handle_endpoint(fact, now),
         }
         Ok(Answer::Done)
@@ -140,14 +152,17 @@ impl World {
             nodes,
             ipcache,
             endpoints,
+            services,
             ledger,
-            ..
+            sources,
         } = self;
         ledger.next(&View {
             config,
             nodes,
             ipcache,
             endpoints,
+            services,
+            knows_services: sources.knows_services(),
         })
     }
 
@@ -197,6 +212,57 @@ impl World {
         let told: Vec<Owner> = spared.filter(|owner| !awaited(owner)).copied().collect();
         told.into_iter()
             .for_each(|owner| self.ledger.unspare(owner));
+        self.settle_services();
+    }
+
+    fn handle_service(&mut self, event: Event<Namespaced, Definition>) {
+        let generation = self
+            .sources
+            .follow((Source::Kubernetes, Set::Services), &event);
+        let is_whole = event == Event::Synced;
+        self.services.handle_definition(generation, event);
+        if is_whole {
+            self.settle_services();
+        }
+        self.touch_services();
+    }
+
+    fn handle_offer(&mut self, source: Source, format: Format, event: Event<Namespaced, Offer>) {
+        let set = match format {
+            Format::Slice => Set::EndpointSlices,
+            Format::Record => Set::Services,
+        };
+        let generation = self.sources.follow((source, set), &event);
+        let is_whole = event == Event::Synced;
+        self.services
+            .handle_offer(source, format, generation, event);
+        if is_whole {
+            self.settle_services();
+        }
+        self.touch_services();
+    }
+
+    /// Lets go what was kept of the backends of those who have told all theirs.
+    fn settle_services(&mut self) {
+        if !self.sources.knows_services() {
+            return;
+        }
+        for cluster in self.services.kept_clusters() {
+            if !self.sources.awaits_services(cluster) {
+                self.services.heard(cluster);
+            }
+        }
+        self.touch_services();
+        self.ledger.know_services();
+    }
+
+    fn touch_services(&mut self) {
+        for row in self.services.take_touched() {
+            self.ledger.touch(match row {
+                Row::Frontend(frontend) => Key::Frontend(frontend),
+                Row::Backend(pool, backend) => Key::Backend(pool, backend),
+            });
+        }
     }
 
     fn handle_node(&mut self, source: Source, event: Event<NodeKey, Node>) {
@@ -429,6 +495,8 @@ impl World {
             nodes: &self.nodes,
             ipcache: &self.ipcache,
             endpoints: &self.endpoints,
+            services: &self.services,
+            knows_services: self.sources.knows_services(),
         }
     }
 }

@@ -146,6 +146,7 @@ impl Node {
             cluster: "c1".into(),
             cluster_id: ClusterId(1),
             clusters_max: 255,
+            services: false,
         };
         let options = MeshOptions {
             clustermesh_config: Some(scratch.0.join("peers")),

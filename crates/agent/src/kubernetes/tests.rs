@@ -4,7 +4,7 @@ mod identity;
 #[path = "../../../k8s/tests/plane/mod.rs"]
 mod plane;
 
-use super::{Kubernetes, Link, Own, ask::Question, cluster, own, pods::UNUSED, work};
+use super::{Kubernetes, Link, Own, ask::Question, cluster, own, pods::UNUSED, services, work};
 use crate::node::Command;
 use plane::{PATIENCE, Plane};
 use serde_json::Value;
@@ -94,6 +94,7 @@ impl Node {
         tasks.spawn(async move {
             tokio::select! {
                 () = cluster::follow(&kubernetes, &config, tell.clone(), told_own) => {}
+                () = services::follow(&kubernetes, &config, tell.clone()) => {}
                 () = work::run(&kubernetes, &config, &ask, tell, inlets) => {}
                 ended = own::keep(&kubernetes, &config, &ask) => {
                     drop(why.send(ended.unwrap_err().to_string()));

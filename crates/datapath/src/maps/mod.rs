@@ -6,6 +6,7 @@ mod endpoint;
 mod node;
 mod policy;
 mod record;
+mod service;
 
 pub use address::Addresses;
 pub use counter::{Counts, Monitor};
@@ -13,6 +14,7 @@ pub use endpoint::Endpoints;
 pub use node::Nodes;
 pub use policy::Policies;
 pub use record::Records;
+pub use service::Services;
 
 use crate::Error;
 use aya::{

@@ -243,10 +243,11 @@ fn config(pins: PathBuf, routing: RoutingMode) -> Config {
         pod_mtu: 1450,
         masquerade: true,
         flows_max: 65_536,
+        cgroup: None,
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -3,28 +3,32 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::Deserialize;
+use tombolo_model::service::{Definition, Protocol, ServicePort as DefinedPort, Sharing};
 
 use super::form::{Fault, Source, Words, or_default, parse_ip};
 
-/// The second ones are of older versions.
-const GLOBAL: [&str; 2] = ["service.cilium.io/global", "io.cilium/global-service"];
-const SHARED: [&str; 2] = ["service.cilium.io/shared", "io.cilium/shared-service"];
 const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
+/// Whoever is named there leads to it, and nobody else.
+const PROXY_LABEL: &str = "service.kubernetes.io/service-proxy-name";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
-    /// Global, and not kept from other clusters.
-    pub shared: bool,
+    pub sharing: Sharing,
     pub kind: ServiceType,
     pub labels: BTreeMap<String, String>,
     pub selector: BTreeMap<String, String>,
     pub addresses: Vec<IpAddr>,
+    /// Addresses outside of the cluster's own that lead to it.
+    pub external_addresses: Vec<IpAddr>,
+    pub balancer_addresses: Vec<IpAddr>,
     pub ports: Vec<ServicePort>,
     pub session_affinity: String,
     pub session_affinity_timeout_s: Option<u32>,
     pub families: Vec<String>,
     pub internal_traffic_policy: Option<String>,
     pub traffic_distribution: Option<String>,
+    /// What is passed over since it can't be understood, a sentence each.
+    pub problems: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub struct ServicePort {
     pub name: String,
     pub protocol: String,
     pub port: u16,
+    /// At every node's addresses; none if it is 0.
+    pub node_port: u16,
     pub app_protocol: Option<String>,
 }
 
@@ -54,6 +60,31 @@ struct Form {
     metadata: Meta,
     #[serde(deserialize_with = "or_default")]
     spec: Spec,
+    #[serde(deserialize_with = "or_default")]
+    status: Status,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Status {
+    #[serde(deserialize_with = "or_default")]
+    load_balancer: Balancer,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Balancer {
+    #[serde(deserialize_with = "or_default")]
+    ingress: Vec<Ingress>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Ingress {
+    #[serde(deserialize_with = "or_default")]
+    ip: String,
+    #[serde(deserialize_with = "or_default")]
+    ip_mode: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -74,6 +105,8 @@ struct Spec {
     address: String,
     #[serde(rename = "clusterIPs", deserialize_with = "or_default")]
     addresses: Vec<String>,
+    #[serde(rename = "externalIPs", deserialize_with = "or_default")]
+    external: Vec<String>,
     #[serde(deserialize_with = "or_default")]
     selector: Words,
     #[serde(deserialize_with = "or_default")]
@@ -97,6 +130,8 @@ struct PortForm {
     protocol: String,
     #[serde(deserialize_with = "or_default")]
     port: u16,
+    #[serde(deserialize_with = "or_default")]
+    node_port: u16,
     app_protocol: Option<String>,
 }
 
@@ -116,14 +151,27 @@ struct ClientIp {
 
 impl Service {
     pub(super) fn read(source: &impl Source) -> Result<Service, Fault> {
-        let Form { metadata, spec } = source.read()?;
+        let Form {
+            metadata,
+            spec,
+            status,
+        } = source.read()?;
         let Meta {
             labels,
             annotations,
         } = metadata;
         let kind = spec.kind(&labels);
+        let (sharing, mut problems) = Sharing::read(&annotations);
+        let external = spec.external.iter().map(String::as_str);
+        let external_addresses = understood("spec.externalIPs", external, &mut problems);
+        let balancer = status.balancer_ips();
+        let at = "status.loadBalancer.ingress";
+        let balancer_addresses = understood(at, balancer, &mut problems);
         Ok(Service {
-            shared: is_shared(&annotations),
+            sharing,
+            external_addresses,
+            balancer_addresses,
+            problems,
             kind,
             labels,
             addresses: spec.addresses()?,
@@ -137,9 +185,61 @@ impl Service {
         })
     }
 
+    /// What it is for the nodes of its own cluster.
+    pub fn definition(&self) -> Definition {
+        let mut problems = self.problems.clone();
+        if self.session_affinity == "ClientIP" {
+            problems.push(
+                "sessionAffinity ClientIP is not followed yet: a client's connections go to any backend"
+                    .into(),
+            );
+        }
+        let is_ours = self.kind == ServiceType::Addressed && !self.labels.contains_key(PROXY_LABEL);
+        if !is_ours {
+            return Definition {
+                sharing: self.sharing,
+                problems,
+                ..Definition::default()
+            };
+        }
+        let mut ports = Vec::new();
+        for port in &self.ports {
+            match Protocol::from_word(&port.protocol) {
+                Some(protocol) => ports.push(DefinedPort {
+                    name: port.name.clone(),
+                    protocol,
+                    port: port.port,
+                    node_port: (port.node_port != 0).then_some(port.node_port),
+                }),
+                None => problems.push(format!(
+                    "port {}/{} is led to nothing: only TCP and UDP are",
+                    port.port, port.protocol
+                )),
+            }
+        }
+        Definition {
+            cluster_ips: self.addresses.clone(),
+            balancer_ips: self.balancer_addresses.clone(),
+            external_ips: self.external_addresses.clone(),
+            ports,
+            sharing: self.sharing,
+            node_only: self.internal_traffic_policy.as_deref() == Some("Local"),
+            problems,
+        }
+    }
+
     /// Whether it is for peers. They can't use a name elsewhere.
     pub fn is_told(&self) -> bool {
-        self.shared && self.kind != ServiceType::ExternalName
+        self.sharing.is_exported() && self.kind != ServiceType::ExternalName
+    }
+}
+
+impl Status {
+    /// A balancer that is a proxy must be passed through.
+    fn balancer_ips(&self) -> impl Iterator<Item = &str> {
+        let entries = self.load_balancer.ingress.iter();
+        let entries = entries.filter(|it| !it.ip.is_empty() && it.ip_mode != "Proxy");
+        entries.map(|it| it.ip.as_str())
     }
 }
 
@@ -180,6 +280,7 @@ impl From<PortForm> for ServicePort {
             name: form.name,
             protocol: or_word(form.protocol, "TCP"),
             port: form.port,
+            node_port: form.node_port,
             app_protocol: form.app_protocol,
         }
     }
@@ -193,11 +294,18 @@ fn or_word(text: String, word: &str) -> String {
     text
 }
 
-/// A service is private if nothing is said; a global one is shared if nothing else is said.
-fn is_shared(annotations: &Words) -> bool {
-    let says = |names: [&str; 2]| {
-        let value = names.iter().find_map(|name| annotations.get(*name))?;
-        Some(value.eq_ignore_ascii_case("true"))
-    };
-    says(GLOBAL).unwrap_or(false) && says(SHARED).unwrap_or(true)
+/// Peers are not told of these addresses, so a bad one takes nothing else with it.
+fn understood<'a>(
+    at: &str,
+    texts: impl Iterator<Item = &'a str>,
+    problems: &mut Vec<String>,
+) -> Vec<IpAddr> {
+    let read = texts.filter_map(|text| match parse_ip(text) {
+        Ok(ip) => Some(ip),
+        Err(reason) => {
+            problems.push(format!("{at}: {reason}: it does not lead here"));
+            None
+        }
+    });
+    read.collect()
 }

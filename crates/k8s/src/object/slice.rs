@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use serde::Deserialize;
-use tombolo_model::record::{Conditions, Family};
+use tombolo_model::{
+    record::{Conditions, Family, Namespaced},
+    service::{self, Offer, Offered, OfferedPort, State},
+};
 
 use super::form::{Fault, Source, Words, or_default, parse_ip};
 
@@ -131,6 +134,39 @@ impl EndpointSlice {
     pub fn service(&self) -> Option<&str> {
         let name = self.labels.get(SERVICE_LABEL)?;
         (!name.is_empty()).then_some(name)
+    }
+
+    /// What it offers to the nodes of its own cluster; nothing if it is of no service.
+    pub fn offer(&self, namespace: &str, cluster: &Arc<str>) -> Option<Offer> {
+        let named = |port: &SlicePort| {
+            let name = port.name.as_deref().unwrap_or_default();
+            let protocol = port.protocol.as_deref().unwrap_or("TCP");
+            OfferedPort::new(name, protocol, port.port?)
+        };
+        let ports: Arc<[OfferedPort]> = self.ports.iter().filter_map(named).collect();
+        let offered = |endpoint: &SliceEndpoint| {
+            let offered = Offered {
+                state: State::of(endpoint.conditions),
+                node: endpoint.node.clone(),
+                ports: ports.clone(),
+            };
+            // All addresses of an endpoint are the same one's, and one is enough.
+            Some((*endpoint.addresses.first()?, offered))
+        };
+        let (weight, problems) = match service::weight(&self.annotations) {
+            Ok(weight) => (weight, Vec::new()),
+            Err(problem) => (service::WEIGHT_DEFAULT, vec![problem]),
+        };
+        Some(Offer {
+            service: Namespaced {
+                namespace: namespace.to_owned(),
+                name: self.service()?.to_owned(),
+            },
+            cluster: cluster.clone(),
+            weight,
+            endpoints: self.endpoints.iter().filter_map(offered).collect(),
+            problems,
+        })
     }
 }
 

@@ -2,12 +2,56 @@
 //!
 //! A record that goes is told by its key alone: one store holds one record at a key, so the cluster owns the address.
 
-use super::{Address, Name, Node, Peer, Record};
+use super::{Address, Name, Namespaced, Node, Peer, Record, Resource};
 use crate::{
     event::Event,
     fact::{self, AddressKey, Fact, NodeKey, Source},
     id::{ClusterId, Identity},
+    service::Offer,
 };
+
+/// What a cluster's word of its services tells the world; nothing if it is of something else.
+pub fn offered(
+    source: Source,
+    resource: Resource,
+    event: Event<Name, Box<Record>>,
+) -> Option<Fact> {
+    let is_slices = match resource {
+        Resource::Services => false,
+        Resource::EndpointSlices => true,
+        _ => return None,
+    };
+    let event = match event {
+        Event::Restart => Event::Restart,
+        Event::Synced => Event::Synced,
+        Event::Delete(name) => Event::Delete(namespaced(name)?),
+        Event::Upsert(name, record) => {
+            let offer = match *record {
+                // Nobody may use what is not shared, whoever wrote it.
+                Record::Service(service) => service.shared.then(|| Offer::of_record(&service)),
+                Record::EndpointSlice(slice) => Offer::of_slice(&slice),
+                _ => return None,
+            };
+            let name = namespaced(name)?;
+            match offer {
+                Some(offer) => Event::Upsert(name, offer),
+                // What stood at its key before is gone with it.
+                None => Event::Delete(name),
+            }
+        }
+    };
+    Some(match is_slices {
+        true => Fact::Slice(source, event),
+        false => Fact::Shared(source, event),
+    })
+}
+
+fn namespaced(name: Name) -> Option<Namespaced> {
+    match name {
+        Name::Service(name) | Name::EndpointSlice(name) => Some(name),
+        _ => None,
+    }
+}
 
 impl Peer {
     pub fn source(&self) -> Source {

@@ -106,15 +106,40 @@ impl Sources {
         }
     }
 
+    /// Whether all is known that the own cluster has of services, and which other clusters there are.
+    pub(super) fn knows_services(&self) -> bool {
+        let own = [Set::Services, Set::EndpointSlices];
+        let told = |set: Set| self.has_synced(Source::Kubernetes, set);
+        self.awaited.is_some() && own.into_iter().all(told)
+    }
+
+    /// Whether a cluster may have backends that it has not told of since the start. One of its two formats is enough.
+    pub(super) fn awaits_services(&self, cluster: ClusterId) -> bool {
+        let source = Source::Cluster(cluster);
+        if [Set::Services, Set::EndpointSlices]
+            .into_iter()
+            .any(|set| self.has_synced(source, set))
+        {
+            return false;
+        }
+        let named = self.awaited.iter().flat_map(BTreeMap::values);
+        let mut named = named.filter(|known| known.is_none_or(|known| known == cluster));
+        named.next().is_some() || self.streams.keys().any(|(other, _)| *other == source)
+    }
+
     fn configured_told(&self, config: &Config) -> bool {
         config.sources.iter().all(|source| self.told(*source))
     }
 
     fn told(&self, source: Source) -> bool {
-        [Set::Nodes, Set::Addresses].into_iter().all(|set| {
-            let stream = self.streams.get(&(source, set));
-            stream.is_some_and(|stream| stream.synced)
-        })
+        [Set::Nodes, Set::Addresses]
+            .into_iter()
+            .all(|set| self.has_synced(source, set))
+    }
+
+    fn has_synced(&self, source: Source, set: Set) -> bool {
+        let stream = self.streams.get(&(source, set));
+        stream.is_some_and(|stream| stream.synced)
     }
 }
 

@@ -5,7 +5,8 @@ use crate::{
     change::Place,
     fact::Set,
     id::EndpointId,
-    local::{AddressView, Endpoint, NodeView, Status},
+    local::{AddressView, Endpoint, NodeView, ServiceSummary, ServiceView, Status},
+    record::Namespaced,
     refusal::Refusal,
 };
 use std::collections::BTreeMap;
@@ -23,6 +24,15 @@ impl World {
 
     pub fn endpoint(&self, id: EndpointId) -> Option<Endpoint> {
         self.endpoints.view(id)
+    }
+
+    pub fn services(&self) -> Vec<ServiceSummary> {
+        self.services.list()
+    }
+
+    /// Who answers for a service, and why; nothing if the own cluster has none of this name.
+    pub fn service(&self, name: &Namespaced) -> Option<ServiceView> {
+        self.services.explain(name)
     }
 
     /// The node itself first.
@@ -148,6 +158,8 @@ impl World {
             let what = match set {
                 Set::Nodes => "node",
                 Set::Addresses => "address",
+                Set::Services => "service",
+                Set::EndpointSlices => "endpoint slice",
             };
             format!("a {what} record of {source} is refused: {record}")
         });

@@ -13,6 +13,7 @@ use crate::{
     ledger::Wanted,
     node::{Nodes, Seat},
     refusal::Refusal,
+    service::{Backend, BackendPath, Frontend, Services},
     tables::Tables,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -27,6 +28,8 @@ pub(super) struct View<'a> {
     pub(super) nodes: &'a Nodes,
     pub(super) ipcache: &'a Ipcache,
     pub(super) endpoints: &'a Endpoints,
+    pub(super) services: &'a Services,
+    pub(super) knows_services: bool,
 }
 
 /// By whose word an address is what it is.
@@ -91,6 +94,7 @@ impl View<'_> {
             .into_iter()
             .filter_map(|prefix| Some((prefix, self.address(&prefix)?)))
             .collect();
+        self.services.fill(&mut tables);
         for id in self.endpoints.ids() {
             tables
                 .endpoints
@@ -183,6 +187,18 @@ impl Wanted for View<'_> {
 
     fn policy(&self, id: EndpointId) -> Option<Vec<PolicyEntry>> {
         self.endpoints.policy(id)
+    }
+
+    fn frontend(&self, frontend: &Frontend) -> Option<Frontend> {
+        self.services.frontend(frontend)
+    }
+
+    fn backend(&self, pool: &Frontend, backend: &Backend) -> Option<BackendPath> {
+        self.services.backend(pool, backend)
+    }
+
+    fn knows_services(&self) -> bool {
+        self.knows_services
     }
 
     fn route(&self, prefix: &IpNet) -> bool {

@@ -194,7 +194,7 @@ impl Naive {
     }
 
     fn service(&self, key: &ObjectKey, service: &Service) -> Option<Record> {
-        let told = service.shared && service.kind != ServiceType::ExternalName;
+        let told = service.sharing.is_exported() && service.kind != ServiceType::ExternalName;
         if !told || !self.is_global(&key.namespace) {
             return None;
         }
@@ -236,7 +236,7 @@ impl Naive {
 
     fn slice(&self, key: &ObjectKey, slice: &EndpointSlice) -> Option<Record> {
         let service = self.find_service(&key.namespace, slice.service()?)?;
-        let told = service.shared && service.kind != ServiceType::ExternalName;
+        let told = service.sharing.is_exported() && service.kind != ServiceType::ExternalName;
         if !told || !self.is_global(&key.namespace) {
             return None;
         }

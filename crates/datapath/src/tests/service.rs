@@ -1,0 +1,417 @@
+//! Services by real sockets: a process in the node's control group calls a frontend, and backends say who answers.
+
+mod client;
+mod server;
+
+use super::node::{NODE_V6, Node, chain, on_node};
+use crate::Datapath;
+use client::Client;
+use server::Server;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU32, Ordering},
+};
+use tombolo_abi::{BackendEntry, FrontendEntry, PoolEntry, SlotEntry, SlotKey};
+use tombolo_linux::{cgroup, netlink::Netlink};
+use tombolo_model::{
+    change::Change,
+    id::ClusterId,
+    net::RoutingMode,
+    service::{Backend, BackendPath, Frontend, Protocol},
+};
+
+const WEB: &str = "10.96.0.10:80";
+const WEB_V6: &str = "[fd00:96::10]:80";
+
+/// Runs `test` on a node whose sockets are led to services, with a process among them.
+fn with_client(test: impl FnOnce(&mut Node, &mut Client) + Send) {
+    static NEXT_NAME: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT_NAME.fetch_add(1, Ordering::Relaxed);
+    let group = format!("dp-service-{}-{number}", std::process::id());
+    let folder = cgroup::create(&group).expect("a control group; run as root");
+    on_node(RoutingMode::Native, |node| {
+        let netlink = Netlink::open().expect("netlink");
+        let lo = netlink.link("lo").expect("links").expect("lo").index;
+        netlink.set_up(lo).expect("lo is up");
+        let mut config = node.datapath.config().clone();
+        config.cgroup = Some(folder.clone());
+        open(node, config);
+        let mut client = Client::start();
+        cgroup::add(&group, client.pid()).expect("the process is in the group");
+        test(node, &mut client);
+    });
+    cgroup::remove(&group).expect("the group is removed");
+}
+
+fn open(node: &mut Node, config: crate::Config) {
+    // The test node silences the device, and then it takes no addresses.
+    tombolo_linux::sysctl::set("net/ipv6/conf/tombolo_host/disable_ipv6", "0").expect("IPv6");
+    node.datapath = Datapath::open(config).unwrap_or_else(|error| panic!("{}", chain(&error)));
+}
+
+fn reopen(node: &mut Node) {
+    let config = node.datapath.config().clone();
+    open(node, config);
+}
+
+fn frontend(address: &str, protocol: Protocol) -> Frontend {
+    let address: std::net::SocketAddr = address.parse().expect("an address");
+    Frontend {
+        ip: address.ip(),
+        port: address.port(),
+        protocol,
+    }
+}
+
+fn backend(address: &str) -> Backend {
+    let address: std::net::SocketAddr = address.parse().expect("an address");
+    Backend {
+        ip: address.ip(),
+        port: address.port(),
+    }
+}
+
+impl Node {
+    fn serve(&mut self, pool: Frontend) {
+        self.apply(Change::FrontendSet(pool, pool));
+    }
+
+    fn weigh(&mut self, pool: Frontend, address: &str, weight: u16) {
+        let path = BackendPath {
+            cluster: ClusterId(1),
+            weight,
+        };
+        self.apply(Change::BackendSet(pool, backend(address), path));
+    }
+
+    fn unback(&mut self, pool: Frontend, address: &str) {
+        self.apply(Change::BackendGone(pool, backend(address)));
+    }
+}
+
+/// Who answered how often.
+fn tally(client: &mut Client, calls: usize, ask: &str) -> BTreeMap<String, usize> {
+    let mut tally = BTreeMap::new();
+    for _ in 0..calls {
+        let answer = client.ask(ask);
+        let (who, _) = answer.split_once(" as ").unwrap_or((&answer, ""));
+        *tally.entry(who.to_owned()).or_default() += 1;
+    }
+    tally
+}
+
+#[test]
+fn callers_reach_all_backends_and_see_the_frontend() {
+    with_client(|node, client| {
+        let (one, two) = (Server::tcp("127.0.0.2:8080"), Server::tcp("127.0.0.3:8081"));
+        let web = frontend(WEB, Protocol::Tcp);
+        node.weigh(web, one.address(), 100);
+        node.weigh(web, two.address(), 100);
+        node.serve(web);
+        let answered = tally(client, 100, &format!("tcp {WEB}"));
+        assert_eq!(answered.len(), 2, "{answered:?}");
+        assert!(answered.values().all(|calls| *calls >= 25), "{answered:?}");
+        // Who the peer is, for a socket of either family.
+        for (ask, peer) in [
+            (WEB, WEB),
+            ("[::ffff:10.96.0.10]:80", "[::ffff:10.96.0.10]:80"),
+        ] {
+            let answer = client.ask(&format!("tcp {ask}"));
+            assert!(answer.ends_with(&format!(" as {peer}")), "{answer}");
+        }
+        // Another address that leads there too, and one that nobody has.
+        let other = frontend("203.0.113.7:443", Protocol::Tcp);
+        node.apply(Change::FrontendSet(other, web));
+        assert_eq!(tally(client, 40, "tcp 203.0.113.7:443").len(), 2);
+        node.apply(Change::FrontendGone(other));
+        assert_eq!(
+            client.ask("tcp 203.0.113.7:443"),
+            "error NetworkUnreachable"
+        );
+    });
+}
+
+#[test]
+fn services_of_ipv6_are_led_too() {
+    with_client(|node, client| {
+        let server = Server::tcp(&format!("[{NODE_V6}]:8080"));
+        let web = frontend(WEB_V6, Protocol::Tcp);
+        node.weigh(web, server.address(), 100);
+        node.serve(web);
+        let answer = client.ask(&format!("tcp {WEB_V6}"));
+        assert_eq!(answer, format!("{} as {WEB_V6}", server.address()));
+        let echo = Server::udp(&format!("[{NODE_V6}]:5300"));
+        let dns = frontend("[fd00:96::10]:53", Protocol::Udp);
+        node.weigh(dns, echo.address(), 100);
+        node.serve(dns);
+        let answer = client.ask("udp [fd00:96::10]:53");
+        assert_eq!(answer, format!("{} as [fd00:96::10]:53", echo.address()));
+    });
+}
+
+#[test]
+fn processes_of_other_groups_are_let_alone() {
+    with_client(|node, client| {
+        let server = Server::tcp("127.0.0.2:8080");
+        let web = frontend(WEB, Protocol::Tcp);
+        node.weigh(web, server.address(), 100);
+        node.serve(web);
+        assert_eq!(
+            client.ask(&format!("tcp {WEB}")),
+            format!("127.0.0.2:8080 as {WEB}")
+        );
+        let mut stranger = Client::start();
+        assert_eq!(
+            stranger.ask(&format!("tcp {WEB}")),
+            "error NetworkUnreachable"
+        );
+    });
+}
+
+#[test]
+fn nobody_there_is_refused_at_once() {
+    with_client(|node, client| {
+        let web = frontend(WEB, Protocol::Tcp);
+        node.serve(web);
+        assert_eq!(client.ask(&format!("tcp {WEB}")), "error ConnectionRefused");
+        // One that only drains takes no new connection.
+        node.weigh(web, "127.0.0.2:8080", 0);
+        assert_eq!(client.ask(&format!("tcp {WEB}")), "error ConnectionRefused");
+        let dns = frontend("10.96.0.10:53", Protocol::Udp);
+        node.serve(dns);
+        assert_eq!(client.ask("udp 10.96.0.10:53"), "error ConnectionRefused");
+    });
+}
+
+#[test]
+fn weights_are_shares() {
+    with_client(|node, client| {
+        let (one, two) = (Server::tcp("127.0.0.2:8080"), Server::tcp("127.0.0.3:8080"));
+        let web = frontend(WEB, Protocol::Tcp);
+        node.serve(web);
+        node.weigh(web, one.address(), 100);
+        node.weigh(web, two.address(), 25);
+        let answered = tally(client, 400, &format!("tcp {WEB}"));
+        // A fifth is 80; five deviations are 40.
+        let few = answered[two.address()];
+        assert!((40..=120).contains(&few), "{answered:?}");
+        node.weigh(web, one.address(), 5);
+        let answered = tally(client, 400, &format!("tcp {WEB}"));
+        // A sixth is 67.
+        let few = answered[one.address()];
+        assert!((30..=105).contains(&few), "{answered:?}");
+    });
+}
+
+#[test]
+fn datagrams_of_a_socket_stay_with_a_backend_that_drains_until_it_is_gone() {
+    with_client(|node, client| {
+        let (one, two) = (Server::udp("127.0.0.2:5300"), Server::udp("127.0.0.3:5301"));
+        let dns = frontend("10.96.0.10:53", Protocol::Udp);
+        node.weigh(dns, one.address(), 100);
+        node.weigh(dns, two.address(), 100);
+        node.serve(dns);
+        let ask = "udp-same 10.96.0.10:53";
+        let first = tally(client, 50, ask);
+        assert_eq!(first.len(), 1, "one socket, one backend: {first:?}");
+        let (mine, other) = match first.contains_key(one.address()) {
+            true => (one.address(), two.address()),
+            false => (two.address(), one.address()),
+        };
+        node.weigh(dns, mine, 0);
+        assert_eq!(client.ask(ask), format!("{mine} as 10.96.0.10:53"));
+        let fresh = tally(client, 20, "udp 10.96.0.10:53");
+        assert_eq!(fresh.keys().collect::<Vec<_>>(), [other]);
+        node.unback(dns, mine);
+        assert_eq!(client.ask(ask), format!("{other} as 10.96.0.10:53"));
+    });
+}
+
+#[test]
+fn callers_see_no_error_while_backends_change() {
+    with_client(|node, client| {
+        let all: Vec<Server> = (2..8)
+            .map(|last| Server::tcp(&format!("127.0.0.{last}:8080")))
+            .collect();
+        let web = frontend(WEB, Protocol::Tcp);
+        node.weigh(web, all[0].address(), 100);
+        node.serve(web);
+        client.tell(&format!("storm {WEB}"));
+        for round in 0..300 {
+            let (old, new) = (&all[round % 6], &all[(round + 1) % 6]);
+            node.weigh(web, new.address(), 1 + (round as u16 * 37) % 200);
+            if round % 3 == 0 {
+                node.weigh(web, old.address(), 0);
+            }
+            node.unback(web, old.address());
+            if round % 50 == 0 {
+                node.datapath.replace_programs().expect("replaced");
+            }
+        }
+        let told = client.ask("stop");
+        let (calls, errors) = told.split_once(" calls, ").expect("two numbers");
+        assert_eq!(errors, "0 errors", "of {calls}");
+        let calls: usize = calls.parse().expect("a number");
+        assert!(calls > 100, "{calls}");
+    });
+}
+
+#[test]
+fn services_work_while_nobody_is_there_and_are_found_again() {
+    with_client(|node, client| {
+        let (one, two) = (Server::tcp("127.0.0.2:8080"), Server::tcp("127.0.0.3:8081"));
+        let web = frontend(WEB, Protocol::Tcp);
+        let other = frontend("203.0.113.7:443", Protocol::Tcp);
+        node.weigh(web, one.address(), 100);
+        node.weigh(web, two.address(), 70);
+        node.weigh(web, "127.0.0.4:8080", 0);
+        node.serve(web);
+        node.apply(Change::FrontendSet(other, web));
+        let before = node.datapath.recovered().expect("tables");
+        let maps = maps(node);
+        client.tell(&format!("storm {WEB}"));
+        reopen(node);
+        assert_eq!(
+            client
+                .ask("stop")
+                .split_once(" calls, ")
+                .expect("numbers")
+                .1,
+            "0 errors"
+        );
+        let after = node.datapath.recovered().expect("tables");
+        assert_eq!(before.frontends, after.frontends);
+        assert_eq!(before.backends, after.backends);
+        assert_eq!(before.backends.len(), 3);
+        assert_eq!(
+            maps,
+            self::maps(node),
+            "nothing is written that stands already"
+        );
+        // What is known of it goes on being so.
+        node.unback(web, one.address());
+        node.unback(web, "127.0.0.4:8080");
+        assert_eq!(
+            client.ask("tcp 203.0.113.7:443"),
+            "127.0.0.3:8081 as 203.0.113.7:443"
+        );
+        node.apply(Change::FrontendGone(other));
+        node.apply(Change::FrontendGone(web));
+        node.unback(web, two.address());
+        let [frontends, pools, slots, backends] = self::maps(node);
+        assert_eq!(
+            [frontends, pools, slots, backends],
+            [const { Vec::<String>::new() }; 4]
+        );
+    });
+}
+
+#[test]
+fn without_a_group_no_socket_is_led() {
+    with_client(|node, client| {
+        let server = Server::tcp("127.0.0.2:8080");
+        let web = frontend(WEB, Protocol::Tcp);
+        node.weigh(web, server.address(), 100);
+        node.serve(web);
+        let mut config = node.datapath.config().clone();
+        config.cgroup = None;
+        open(node, config.clone());
+        assert_eq!(
+            client.ask(&format!("tcp {WEB}")),
+            "error NetworkUnreachable"
+        );
+        let folder = std::env::temp_dir();
+        config.cgroup = Some(folder.clone());
+        open(node, config);
+        let warnings = node.datapath.warnings().join("\n");
+        assert!(
+            warnings.contains("give --cgroup the folder"),
+            "{} is no control group: {warnings}",
+            folder.display()
+        );
+    });
+}
+
+#[test]
+fn what_a_crash_left_half_done_is_put_right() {
+    with_client(|node, client| {
+        let servers: Vec<Server> = (2..5)
+            .map(|last| Server::tcp(&format!("127.0.0.{last}:8080")))
+            .collect();
+        let web = frontend(WEB, Protocol::Tcp);
+        for server in &servers {
+            node.weigh(web, server.address(), 100);
+        }
+        node.serve(web);
+        let whole = maps(node);
+        // As if the agent had ended with the last one in two slots, a backend in none, and a pool that no frontend has.
+        let mut slots = table::<SlotKey, SlotEntry>(node, "SLOTS");
+        let pool = slots.keys().next().expect("a slot").expect("a key").pool;
+        let last = slots.get(&SlotKey { pool, index: 2 }, 0).expect("the last");
+        slots
+            .insert(SlotKey { pool, index: 0 }, last, 0)
+            .expect("written");
+        slots
+            .insert(SlotKey { pool: 99, index: 0 }, last, 0)
+            .expect("written");
+        let mut pools = table::<u32, PoolEntry>(node, "POOLS");
+        pools.insert(99, PoolEntry::default(), 0).expect("written");
+        let mut backends = table::<u32, BackendEntry>(node, "BACKENDS");
+        let orphan = BackendEntry {
+            pool: 99,
+            ..BackendEntry::default()
+        };
+        backends.insert(500, orphan, 0).expect("written");
+        let mut frontends = table::<tombolo_abi::FrontendKey, FrontendEntry>(node, "FRONTENDS");
+        let key = tombolo_abi::FrontendKey::default();
+        frontends
+            .insert(
+                key,
+                FrontendEntry {
+                    pool: 98,
+                    names_pool: 0,
+                },
+                0,
+            )
+            .expect("written");
+        reopen(node);
+        let healed = maps(node);
+        assert_eq!(
+            [&healed[0], &healed[1], &healed[3]],
+            [&whole[0], &whole[1], &whole[3]]
+        );
+        assert_eq!(healed[2].len(), 3, "{:?}", healed[2]);
+        assert_eq!(tally(client, 60, &format!("tcp {WEB}")).len(), 3);
+    });
+}
+
+fn table<K: aya::Pod, V: aya::Pod>(
+    node: &Node,
+    name: &str,
+) -> aya::maps::HashMap<aya::maps::MapData, K, V> {
+    let map = aya::maps::MapData::from_pin(node.map_path(name)).expect("the pinned map");
+    let map = aya::maps::Map::HashMap(map);
+    aya::maps::HashMap::try_from(map).expect("a hash map")
+}
+
+/// All that the four maps hold, in words.
+fn maps(node: &Node) -> [Vec<String>; 4] {
+    fn words<K: aya::Pod + std::fmt::Debug, V: aya::Pod + std::fmt::Debug>(
+        node: &Node,
+        name: &str,
+    ) -> Vec<String> {
+        let table = table::<K, V>(node, name);
+        let mut words: Vec<String> = table
+            .iter()
+            .map(|row| format!("{:?}", row.expect("a row")))
+            .collect();
+        words.sort();
+        words
+    }
+    [
+        words::<tombolo_abi::FrontendKey, FrontendEntry>(node, "FRONTENDS"),
+        words::<u32, PoolEntry>(node, "POOLS"),
+        words::<SlotKey, SlotEntry>(node, "SLOTS"),
+        words::<u32, BackendEntry>(node, "BACKENDS"),
+    ]
+}

@@ -1,0 +1,265 @@
+//! Services at the socket: where a socket connects or sends to a frontend, it is led to a backend, once, and no packet is
+//! ever rewritten.
+//!
+//! What the socket's user asks for later, who its peer is and who has sent, is answered with the frontend. Unlike at the
+//! devices, these programs are interrupted by one another: they share no scratch, and all they keep is on the stack.
+
+use crate::maps::{BACKENDS, FRONTENDS, POOLS, SLOTS, SOCKET_BACKENDS, SOCKET_FRONTENDS};
+use aya_ebpf::{
+    bindings::bpf_sock_addr,
+    helpers::{bpf_get_prandom_u32, bpf_get_socket_cookie, bpf_set_retval},
+    programs::SockAddrContext,
+};
+use tombolo_abi::{Addr, BackendEntry, FrontendKey, SlotKey, SocketFrontend, SocketKey};
+
+const REFUSE: i32 = 0;
+const GO_ON: i32 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const CONNECTION_REFUSED: i32 = 111;
+/// A slot is drawn, and taken with the odds of its weight to the greatest one; the last draw is taken as it is.
+const DRAWS: u32 = 16;
+
+/// The address and port that a program was called with.
+#[derive(Clone, Copy)]
+pub struct Peer {
+    pub addr: Addr,
+    pub port: u16,
+}
+
+/// Where the peer stands in a context, by the family of the socket.
+pub trait Family {
+    fn read(ctx: *mut bpf_sock_addr) -> Addr;
+    fn write(ctx: *mut bpf_sock_addr, addr: Addr);
+}
+
+pub struct V4;
+pub struct V6;
+
+impl Family for V4 {
+    #[inline(always)]
+    fn read(ctx: *mut bpf_sock_addr) -> Addr {
+        // SAFETY: the kernel's own context; volatile keeps the access whole, as the verifier wants it.
+        Addr::from_v4(unsafe { core::ptr::read_volatile(&raw const (*ctx).user_ip4) })
+    }
+
+    #[inline(always)]
+    fn write(ctx: *mut bpf_sock_addr, addr: Addr) {
+        // SAFETY: as above.
+        unsafe { core::ptr::write_volatile(&raw mut (*ctx).user_ip4, addr.v4()) };
+    }
+}
+
+impl Family for V6 {
+    #[inline(always)]
+    fn read(ctx: *mut bpf_sock_addr) -> Addr {
+        // SAFETY: as above.
+        let word = |index: usize| unsafe {
+            u64::from(core::ptr::read_volatile(&raw const (*ctx).user_ip6[index]))
+        };
+        Addr {
+            words: [word(0) | (word(1) << 32), word(2) | (word(3) << 32)],
+        }
+    }
+
+    #[inline(always)]
+    fn write(ctx: *mut bpf_sock_addr, addr: Addr) {
+        let [first, second] = addr.words;
+        let words = [
+            first as u32,
+            (first >> 32) as u32,
+            second as u32,
+            (second >> 32) as u32,
+        ];
+        for (index, word) in words.into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { core::ptr::write_volatile(&raw mut (*ctx).user_ip6[index], word) };
+        }
+    }
+}
+
+#[inline(always)]
+fn peer<F: Family>(ctx: *mut bpf_sock_addr) -> Peer {
+    // SAFETY: as above.
+    let port = unsafe { core::ptr::read_volatile(&raw const (*ctx).user_port) };
+    Peer {
+        addr: F::read(ctx),
+        port: port as u16,
+    }
+}
+
+#[inline(always)]
+fn set_peer<F: Family>(ctx: *mut bpf_sock_addr, peer: Peer) {
+    F::write(ctx, peer.addr);
+    // SAFETY: as above.
+    unsafe { core::ptr::write_volatile(&raw mut (*ctx).user_port, u32::from(peer.port)) };
+}
+
+#[inline(always)]
+fn protocol(ctx: *mut bpf_sock_addr) -> Option<u8> {
+    // SAFETY: as above.
+    match unsafe { core::ptr::read_volatile(&raw const (*ctx).protocol) } {
+        6 => Some(TCP),
+        17 => Some(UDP),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn socket_key(ctx: *mut bpf_sock_addr, peer: Peer, protocol: u8) -> SocketKey {
+    SocketKey {
+        // SAFETY: the helper takes this context.
+        cookie: unsafe { bpf_get_socket_cookie(ctx.cast()) },
+        addr: peer.addr,
+        port: peer.port,
+        protocol,
+        _pad: [0; 5],
+    }
+}
+
+/// The socket is about to have one peer: a backend is chosen anew.
+#[inline(always)]
+pub fn connect<F: Family>(ctx: &SockAddrContext) -> i32 {
+    let ctx = ctx.sock_addr;
+    let Some(protocol) = protocol(ctx) else {
+        return GO_ON;
+    };
+    let asked = peer::<F>(ctx);
+    let Some(pool) = pool_of(asked, protocol) else {
+        return GO_ON;
+    };
+    match choose(pool) {
+        Some((_, backend)) => lead::<F>(ctx, asked, &backend, protocol),
+        None => refuse(),
+    }
+}
+
+/// A datagram of a socket that has no peer: the socket stays with the backend that it had, while that is there.
+#[inline(always)]
+pub fn sendmsg<F: Family>(ctx: &SockAddrContext) -> i32 {
+    let ctx = ctx.sock_addr;
+    let asked = peer::<F>(ctx);
+    let Some(pool) = pool_of(asked, UDP) else {
+        return GO_ON;
+    };
+    let key = socket_key(ctx, asked, UDP);
+    // SAFETY: a copy of the value; it is a whole word.
+    if let Some(id) = unsafe { SOCKET_BACKENDS.get(key).copied() }
+        && let Some(backend) = backend(id, pool)
+    {
+        return lead::<F>(ctx, asked, &backend, UDP);
+    }
+    match choose(pool) {
+        Some((id, backend)) => {
+            // Without room the next datagram may go to another backend.
+            let _ = SOCKET_BACKENDS.insert(key, id, 0);
+            lead::<F>(ctx, asked, &backend, UDP)
+        }
+        None => refuse(),
+    }
+}
+
+/// Who has sent, or who the peer is: the frontend, where the socket was led to the backend from there.
+#[inline(always)]
+pub fn name_frontend<F: Family>(ctx: &SockAddrContext) -> i32 {
+    let ctx = ctx.sock_addr;
+    if let Some(protocol) = protocol(ctx) {
+        let key = socket_key(ctx, peer::<F>(ctx), protocol);
+        // SAFETY: copied at once; an entry is written whole before it is found.
+        if let Some(frontend) = unsafe { SOCKET_FRONTENDS.get(key).copied() } {
+            let SocketFrontend { addr, port, .. } = frontend;
+            set_peer::<F>(ctx, Peer { addr, port });
+        }
+    }
+    GO_ON
+}
+
+#[inline(always)]
+fn pool_of(peer: Peer, protocol: u8) -> Option<u32> {
+    let key = FrontendKey {
+        addr: peer.addr,
+        port: peer.port,
+        protocol,
+        _pad: [0; 5],
+    };
+    // SAFETY: one word of an entry that never changes in place.
+    unsafe { FRONTENDS.get(key).map(|entry| entry.pool) }
+}
+
+/// A backend may have become another pool's since its number was read.
+#[inline(always)]
+fn backend(id: u32, pool: u32) -> Option<BackendEntry> {
+    // SAFETY: an entry never changes in place but by a new one.
+    let entry = unsafe { BACKENDS.get(id).copied()? };
+    (entry.pool == pool).then_some(entry)
+}
+
+#[inline(always)]
+fn choose(pool: u32) -> Option<(u32, BackendEntry)> {
+    for draw in 0..DRAWS {
+        // Read anew each time: slots that have just been given up are beyond the new end.
+        // SAFETY: an entry never changes in place but by a new one.
+        let entry = unsafe { POOLS.get(pool).copied()? };
+        if entry.slots == 0 {
+            return None;
+        }
+        let key = SlotKey {
+            pool,
+            index: scaled(random(), entry.slots),
+        };
+        // SAFETY: as above.
+        let Some(slot) = (unsafe { SLOTS.get(key).copied() }) else {
+            continue;
+        };
+        let is_taken = scaled(random(), entry.weight_max) < slot.weight;
+        if !is_taken && draw + 1 < DRAWS {
+            continue;
+        }
+        if let Some(found) = backend(slot.backend, pool) {
+            return Some((slot.backend, found));
+        }
+    }
+    None
+}
+
+#[inline(always)]
+fn random() -> u32 {
+    // SAFETY: takes nothing.
+    unsafe { bpf_get_prandom_u32() }
+}
+
+/// A number below `limit`, from one of 32 bits.
+#[inline(always)]
+fn scaled(number: u32, limit: u32) -> u32 {
+    ((u64::from(number) * u64::from(limit)) >> 32) as u32
+}
+
+#[inline(always)]
+fn lead<F: Family>(
+    ctx: *mut bpf_sock_addr,
+    asked: Peer,
+    backend: &BackendEntry,
+    protocol: u8,
+) -> i32 {
+    let peer = Peer {
+        addr: backend.addr,
+        port: backend.port,
+    };
+    let frontend = SocketFrontend {
+        addr: asked.addr,
+        port: asked.port,
+        _pad: [0; 3],
+    };
+    // Without room the socket's user sees the backend.
+    let _ = SOCKET_FRONTENDS.insert(socket_key(ctx, peer, protocol), frontend, 0);
+    set_peer::<F>(ctx, peer);
+    GO_ON
+}
+
+/// As if the port was closed, which is what clients know how to deal with.
+#[inline(always)]
+fn refuse() -> i32 {
+    // SAFETY: takes a number.
+    unsafe { bpf_set_retval(-CONNECTION_REFUSED) };
+    REFUSE
+}
