@@ -23,6 +23,7 @@ mod install;
 mod monitor;
 mod node;
 mod programs;
+mod service;
 mod status;
 #[cfg(test)]
 mod testing;
@@ -67,6 +68,9 @@ pub enum Command {
     /// Look at the addresses that this node knows, and who and where they are
     #[command(subcommand)]
     Ip(address::Ip),
+    /// Look at the cluster's services, and why who of their backends gets what from this node
+    #[command(subcommand)]
+    Service(service::Service),
     /// Look at the identities that this node knows
     #[command(subcommand)]
     Identity(identity::Identity),
@@ -113,6 +117,7 @@ impl Command {
             Command::Endpoint(endpoint) => endpoint.run(socket)?,
             Command::Node(node) => node.run(socket)?,
             Command::Ip(ip) => ip.run(socket)?,
+            Command::Service(service) => service.run(socket)?,
             Command::Identity(identity) => identity.run(socket)?,
             Command::Programs(programs) => programs.run(socket)?,
             Command::Lab(lab) => return Ok(tombolo_lab::run(lab)?),

@@ -1,4 +1,4 @@
-//! A client for pods: one question over HTTP, TCP or UDP, and what came back.
+//! A client for pods: a question over HTTP, TCP or UDP, once or often, and what came back.
 
 use crate::{
     Error,
@@ -24,11 +24,26 @@ pub struct Ask {
     /// Seconds for which an answer is waited for
     #[arg(long, default_value_t = 3)]
     timeout: u64,
+    /// How often, each time by a new connection or socket; what comes back is a line each
+    #[arg(long, default_value_t = 1)]
+    times: u32,
 }
 
 impl Ask {
-    /// The answer.
+    /// The answers; the first that does not come ends it.
     pub fn run(&self) -> Result<String> {
+        let mut all = String::new();
+        for _ in 0..self.times.max(1) {
+            let answer = self.once()?;
+            if !all.is_empty() && !all.ends_with('\n') {
+                all.push('\n');
+            }
+            all.push_str(&answer);
+        }
+        Ok(all)
+    }
+
+    fn once(&self) -> Result<String> {
         let (kind, rest) = self.url.split_once("://").unwrap_or(("http", &self.url));
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         let address = address(host, kind).and_then(|address| match kind {

@@ -25,7 +25,9 @@ pub fn get(address: SocketAddr, path: &str) -> io::Result<Page> {
 
 pub fn exchange(mut stream: impl Read + Write, host: &str, path: &str) -> io::Result<Page> {
     // Of this version, a page ends with the connection and never comes in chunks.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n")?;
+    // In one piece: some answer and hang up as soon as they have seen the beginning.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut text = String::new();
     stream.take(PAGE_BYTES_MAX).read_to_string(&mut text)?;
     parse(&text).ok_or_else(|| ErrorKind::InvalidData.into())

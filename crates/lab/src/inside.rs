@@ -5,7 +5,7 @@
 
 mod node;
 
-pub use node::loopback;
+pub use node::{GROUP, loopback};
 
 use crate::{Error, error::Result};
 use std::{

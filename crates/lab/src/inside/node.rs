@@ -5,7 +5,7 @@
 use super::FOLDER;
 use crate::{Error, error::Result};
 use std::{fs, path::Path};
-use tombolo_linux::mount;
+use tombolo_linux::{cgroup, mount};
 
 /// What programs of the node may look into, and change without this machine noticing.
 const COPIED: [&str; 4] = ["/etc", "/opt", "/var/lib", "/var/log"];
@@ -22,6 +22,8 @@ pub const IMAGES: &str = "/var/lib/containerd";
 /// Where containers' mounts are to be seen by the node, and the node's by containers.
 const SHARED: [&str; 2] = ["/var/lib/kubelet", PINS];
 const PINS: &str = "/sys/fs/bpf";
+/// The node's own control group, as a host's root is elsewhere: several nodes share this machine's hierarchies.
+pub const GROUP: &str = "/run/lab/cgroup";
 /// Settings of the whole machine that a kubelet changes. It finds the values that it wants, and changes nothing.
 const SETTINGS: [(&str, &str); 6] = [
     ("vm/overcommit_memory", "1"),
@@ -54,6 +56,10 @@ pub fn furnish(images: &Path) -> Result<()> {
     let held = own.join("images");
     fs::create_dir_all(&held).map_err(Error::file("create", &held))?;
     mount::bind(images, &held)?;
+    // This process is in one beside those of pods, below the node's.
+    let group = cgroup::own()?;
+    fs::create_dir_all(GROUP).map_err(Error::file("create", GROUP))?;
+    mount::bind(group.parent().unwrap_or(&group), GROUP)?;
     for folder in COPIED {
         if Path::new(folder).exists() {
             mount::overlay(folder, scratch.join(&folder[1..]))?;

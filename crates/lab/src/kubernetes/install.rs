@@ -4,6 +4,7 @@ use super::{API_PORT, api::Api, api_addresses, authority, images, kubeconfig};
 use crate::{
     Error,
     error::Result,
+    inside,
     plan::{NODE_MASK, NODE_MASK_V6},
     process::own_program,
     state::{State, folder},
@@ -85,6 +86,7 @@ fn write_values(state: &State, cluster: u8) -> Result<PathBuf> {
             "clusterPoolIPv6MaskSize": NODE_MASK_V6,
         }},
         "bpf": {"ctMax": CONNECTIONS},
+        "cgroup": {"hostRoot": inside::GROUP},
         // Nor does anything else lead to the mesh's API, but for the addresses of the node that it runs on.
         "clustermesh": {"apiserver": {"hostNetwork": true}},
     });
