@@ -2,6 +2,7 @@
 
 mod client;
 mod server;
+mod speed;
 
 use super::node::{NODE_V6, Node, chain, on_node};
 use crate::Datapath;
