@@ -12,6 +12,8 @@ pub const POOLS_MAX: u32 = 1 << 16;
 pub const BACKENDS_MAX: u32 = 1 << 18;
 /// Sockets whose translated peers are remembered; the one used longest ago is forgotten.
 pub const SOCKETS_MAX: u32 = 1 << 16;
+/// As above, of clients of services that remember them.
+pub const CLIENTS_MAX: u32 = 1 << 16;
 
 /// Key of `FRONTENDS`: where clients think that a service is.
 #[repr(C)]
@@ -29,8 +31,27 @@ pub struct FrontendKey {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FrontendEntry {
     pub pool: u32,
-    /// 1 when the pool is named after this frontend.
-    pub names_pool: u32,
+    /// Lowest bit: the pool is named after this frontend. The others: for how many seconds after its last connection a client is
+    /// led to the same backend, 0 for not at all.
+    pub terms: u32,
+}
+
+impl FrontendEntry {
+    pub const fn new(pool: u32, names_pool: bool, affinity_s: u32) -> FrontendEntry {
+        FrontendEntry {
+            pool,
+            terms: names_pool as u32 | affinity_s << 1,
+        }
+    }
+
+    pub const fn names_pool(&self) -> bool {
+        self.terms & 1 == 1
+    }
+
+    #[inline(always)]
+    pub const fn affinity_s(&self) -> u32 {
+        self.terms >> 1
+    }
 }
 
 /// Value of `POOLS`.
@@ -74,6 +95,25 @@ pub struct BackendEntry {
     pub _pad: [u16; 3],
 }
 
+/// Key of `CLIENTS`: who is led to the same backend again.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ClientKey {
+    /// Cookie of the network namespace: a pod's, or the node's own.
+    pub netns: u64,
+    pub pool: u32,
+    pub _pad: u32,
+}
+
+/// Value of `CLIENTS`.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ClientEntry {
+    pub backend: u32,
+    /// When it connected last, in seconds since the kernel's start.
+    pub seen_s: u32,
+}
+
 /// Key of `SOCKET_FRONTENDS`, where `addr` and `port` are the backend's, and of `SOCKET_BACKENDS`, where they are the
 /// frontend's.
 #[repr(C)]
@@ -104,6 +144,8 @@ const _: () = {
     assert!(size_of::<SlotKey>() == 8);
     assert!(size_of::<SlotEntry>() == 8);
     assert!(size_of::<BackendEntry>() == 32);
+    assert!(size_of::<ClientKey>() == 16);
+    assert!(size_of::<ClientEntry>() == 8);
     assert!(size_of::<SocketKey>() == 32);
     assert!(size_of::<SocketFrontend>() == 24);
 };
@@ -125,6 +167,8 @@ mod user {
         SlotKey,
         SlotEntry,
         BackendEntry,
+        ClientKey,
+        ClientEntry,
         SocketKey,
         SocketFrontend
     );

@@ -22,7 +22,7 @@ use tombolo_model::{
     id::{ClusterId, EndpointId, NodeSlot},
     local::TableUse,
     net::{PodAddresses, RoutingMode},
-    service::{Backend, BackendPath, Frontend},
+    service::{Backend, BackendPath, Frontend, FrontendPath},
 };
 
 /// What the node is told once, when the data path is opened.
@@ -78,7 +78,7 @@ pub struct Recovered {
     pub nodes: Vec<(NodeSlot, NodePath)>,
     pub addresses: Vec<(IpNet, Reach)>,
     pub policies: Vec<(EndpointId, Vec<PolicyEntry>)>,
-    pub frontends: Vec<(Frontend, Frontend)>,
+    pub frontends: Vec<(Frontend, FrontendPath)>,
     pub backends: Vec<(Frontend, Backend, BackendPath)>,
 }
 
@@ -234,7 +234,7 @@ impl Datapath {
                 self.policies.set(*id, entries)?;
                 self.endpoints.touch(*id)
             }
-            Change::FrontendSet(frontend, pool) => self.services.set_frontend(*frontend, *pool),
+            Change::FrontendSet(frontend, path) => self.services.set_frontend(*frontend, *path),
             Change::FrontendGone(frontend) => self.services.unset_frontend(*frontend),
             Change::BackendSet(pool, backend, path) => {
                 self.services.set_backend(*pool, *backend, *path)

@@ -12,7 +12,7 @@ use tombolo_abi::{Addr, Settings, setting};
 use crate::Config;
 
 /// Maps that outlive the programs. The others are scratch.
-const PINNED: [&str; 18] = [
+const PINNED: [&str; 19] = [
     "FLOWS",
     "ENDPOINTS",
     "NODES",
@@ -29,6 +29,7 @@ const PINNED: [&str; 18] = [
     "POOLS",
     "SLOTS",
     "BACKENDS",
+    "CLIENTS",
     "SOCKET_FRONTENDS",
     "SOCKET_BACKENDS",
 ];

@@ -6,11 +6,11 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use tombolo_abi::{
-    ADDRESSES_MAX, Addr, AddressEntry, AddressKey, BACKENDS_MAX, BackendEntry, Counter,
-    ENDPOINTS_MAX, EPOCHS_MAX, EVENTS_BYTES, EndpointEntry, Event, FLOWS_MAX, FRAGMENTS_MAX,
-    FRONTENDS_MAX, Flow, FlowKey, Fragment, FragmentKey, FrontendEntry, FrontendKey, NODES_MAX,
-    NodeEntry, POLICY_RULES_MAX, POOLS_MAX, PathMtu, PolicyKey, PolicyRule, PoolEntry, SOCKETS_MAX,
-    Settings, SlotEntry, SlotKey, SocketFrontend, SocketKey, counter,
+    ADDRESSES_MAX, Addr, AddressEntry, AddressKey, BACKENDS_MAX, BackendEntry, CLIENTS_MAX,
+    ClientEntry, ClientKey, Counter, ENDPOINTS_MAX, EPOCHS_MAX, EVENTS_BYTES, EndpointEntry, Event,
+    FLOWS_MAX, FRAGMENTS_MAX, FRONTENDS_MAX, Flow, FlowKey, Fragment, FragmentKey, FrontendEntry,
+    FrontendKey, NODES_MAX, NodeEntry, POLICY_RULES_MAX, POOLS_MAX, PathMtu, PolicyKey, PolicyRule,
+    PoolEntry, SOCKETS_MAX, Settings, SlotEntry, SlotKey, SocketFrontend, SocketKey, counter,
 };
 
 /// Filled in by the loader.
@@ -71,6 +71,10 @@ pub static POOLS: HashMap<u32, PoolEntry, { POOLS_MAX as usize }, 1> = HashMap::
 pub static SLOTS: HashMap<SlotKey, SlotEntry, { BACKENDS_MAX as usize }, 1> = HashMap::new();
 #[btf_map]
 pub static BACKENDS: HashMap<u32, BackendEntry, { BACKENDS_MAX as usize }, 1> = HashMap::new();
+/// Which backend a client is led to again.
+#[btf_map]
+pub static CLIENTS: LruHashMap<ClientKey, ClientEntry, { CLIENTS_MAX as usize }> =
+    LruHashMap::new();
 /// What each socket that was led to a backend takes for its peer.
 #[btf_map]
 pub static SOCKET_FRONTENDS: LruHashMap<SocketKey, SocketFrontend, { SOCKETS_MAX as usize }> =

@@ -4,13 +4,19 @@
 //! What the socket's user asks for later, who its peer is and who has sent, is answered with the frontend. Unlike at the
 //! devices, these programs are interrupted by one another: they share no scratch, and all they keep is on the stack.
 
-use crate::maps::{BACKENDS, FRONTENDS, POOLS, SLOTS, SOCKET_BACKENDS, SOCKET_FRONTENDS};
+use crate::maps::{BACKENDS, CLIENTS, FRONTENDS, POOLS, SLOTS, SOCKET_BACKENDS, SOCKET_FRONTENDS};
 use aya_ebpf::{
     bindings::bpf_sock_addr,
-    helpers::{bpf_get_prandom_u32, bpf_get_socket_cookie, bpf_set_retval},
+    helpers::{
+        bpf_get_netns_cookie, bpf_get_prandom_u32, bpf_get_socket_cookie, bpf_ktime_get_ns,
+        bpf_set_retval,
+    },
     programs::SockAddrContext,
 };
-use tombolo_abi::{Addr, BackendEntry, FrontendKey, SlotKey, SocketFrontend, SocketKey};
+use tombolo_abi::{
+    Addr, BackendEntry, ClientEntry, ClientKey, FrontendEntry, FrontendKey, SlotKey,
+    SocketFrontend, SocketKey,
+};
 
 const REFUSE: i32 = 0;
 const GO_ON: i32 = 1;
@@ -125,10 +131,10 @@ pub fn connect<F: Family>(ctx: &SockAddrContext) -> i32 {
         return GO_ON;
     };
     let asked = peer::<F>(ctx);
-    let Some(pool) = pool_of(asked, protocol) else {
+    let Some(frontend) = frontend(asked, protocol) else {
         return GO_ON;
     };
-    match choose(pool) {
+    match choose_for(ctx, frontend) {
         Some((_, backend)) => lead::<F>(ctx, asked, &backend, protocol),
         None => refuse(),
     }
@@ -139,17 +145,17 @@ pub fn connect<F: Family>(ctx: &SockAddrContext) -> i32 {
 pub fn sendmsg<F: Family>(ctx: &SockAddrContext) -> i32 {
     let ctx = ctx.sock_addr;
     let asked = peer::<F>(ctx);
-    let Some(pool) = pool_of(asked, UDP) else {
+    let Some(frontend) = frontend(asked, UDP) else {
         return GO_ON;
     };
     let key = socket_key(ctx, asked, UDP);
     // SAFETY: a copy of the value; it is a whole word.
     if let Some(id) = unsafe { SOCKET_BACKENDS.get(key).copied() }
-        && let Some(backend) = backend(id, pool)
+        && let Some(backend) = backend(id, frontend.pool)
     {
         return lead::<F>(ctx, asked, &backend, UDP);
     }
-    match choose(pool) {
+    match choose_for(ctx, frontend) {
         Some((id, backend)) => {
             // Without room the next datagram may go to another backend.
             let _ = SOCKET_BACKENDS.insert(key, id, 0);
@@ -175,15 +181,15 @@ pub fn name_frontend<F: Family>(ctx: &SockAddrContext) -> i32 {
 }
 
 #[inline(always)]
-fn pool_of(peer: Peer, protocol: u8) -> Option<u32> {
+fn frontend(peer: Peer, protocol: u8) -> Option<FrontendEntry> {
     let key = FrontendKey {
         addr: peer.addr,
         port: peer.port,
         protocol,
         _pad: [0; 5],
     };
-    // SAFETY: one word of an entry that never changes in place.
-    unsafe { FRONTENDS.get(key).map(|entry| entry.pool) }
+    // SAFETY: an entry never changes in place but by a new one.
+    unsafe { FRONTENDS.get(key).copied() }
 }
 
 /// A backend may have become another pool's since its number was read.
@@ -192,6 +198,38 @@ fn backend(id: u32, pool: u32) -> Option<BackendEntry> {
     // SAFETY: an entry never changes in place but by a new one.
     let entry = unsafe { BACKENDS.get(id).copied()? };
     (entry.pool == pool).then_some(entry)
+}
+
+/// The backend that the client had last, if the service remembers and it still takes connections; else one that is drawn.
+#[inline(always)]
+fn choose_for(ctx: *mut bpf_sock_addr, frontend: FrontendEntry) -> Option<(u32, BackendEntry)> {
+    let FrontendEntry { pool, .. } = frontend;
+    if frontend.affinity_s() == 0 {
+        return choose(pool);
+    }
+    let client = ClientKey {
+        // SAFETY: the helper takes this context.
+        netns: unsafe { bpf_get_netns_cookie(ctx.cast()) },
+        pool,
+        _pad: 0,
+    };
+    // SAFETY: takes nothing.
+    let now_s = (unsafe { bpf_ktime_get_ns() } / 1_000_000_000) as u32;
+    // SAFETY: copied at once; two halves of different times lead to a backend all the same, which is checked.
+    let known = unsafe { CLIENTS.get(client).copied() };
+    let known = known.filter(|known| now_s.wrapping_sub(known.seen_s) <= frontend.affinity_s());
+    let again = known.and_then(|known| Some((known.backend, backend(known.backend, pool)?)));
+    let (id, entry) = match again.filter(|(_, entry)| entry.weight > 0) {
+        Some(again) => again,
+        None => choose(pool)?,
+    };
+    let seen = ClientEntry {
+        backend: id,
+        seen_s: now_s,
+    };
+    // Without room the client is led anywhere next time.
+    let _ = CLIENTS.insert(client, seen, 0);
+    Some((id, entry))
 }
 
 #[inline(always)]

@@ -3,7 +3,7 @@
 use crate::{
     id::{ClusterId, EndpointId, Identity, NodeSlot},
     net::{Mac, PodAddresses, RoutingMode},
-    service::{Backend, BackendPath, Frontend},
+    service::{Backend, BackendPath, Frontend, FrontendPath},
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -27,11 +27,10 @@ pub enum Change {
     /// The node's kernel routes to a range of pods through Tombolo's host device.
     RouteSet(IpNet),
     RouteGone(IpNet),
-    /// Where clients think that a service is, and the pool that they are led to, by its name: the frontend that is the
-    /// service's own. Every pool's own frontend leads to it.
-    FrontendSet(Frontend, Frontend),
+    /// Where clients think that a service is. Every pool's own frontend leads to it.
+    FrontendSet(Frontend, FrontendPath),
     FrontendGone(Frontend),
-    /// One that answers for a pool.
+    /// One that answers for a pool, which is named by the frontend that is the service's own.
     BackendSet(Frontend, Backend, BackendPath),
     BackendGone(Frontend, Backend),
 }

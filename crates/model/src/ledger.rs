@@ -13,7 +13,7 @@
 use crate::{
     change::{Change, EndpointPath, NodePath, Place, PolicyEntry, Reach},
     id::{ClusterId, EndpointId, NodeSlot},
-    service::{Backend, BackendPath, Frontend},
+    service::{Backend, BackendPath, Frontend, FrontendPath},
     tables::Tables,
 };
 use ipnet::IpNet;
@@ -47,8 +47,7 @@ pub(crate) trait Wanted {
     fn endpoint(&self, id: EndpointId) -> Option<EndpointPath>;
     fn policy(&self, id: EndpointId) -> Option<Vec<PolicyEntry>>;
     fn route(&self, prefix: &IpNet) -> bool;
-    /// The pool that it leads to.
-    fn frontend(&self, frontend: &Frontend) -> Option<Frontend>;
+    fn frontend(&self, frontend: &Frontend) -> Option<FrontendPath>;
     fn backend(&self, pool: &Frontend, backend: &Backend) -> Option<BackendPath>;
     /// Whether the own cluster's services are known, so that more can be said of them than that they stay as they are.
     fn knows_services(&self) -> bool;
@@ -396,8 +395,8 @@ impl Ledger {
             Key::Frontend(frontend) => {
                 let held = self.held.frontends.get(&frontend);
                 match wanted.frontend(&frontend) {
-                    Some(pool) if uncertain || held != Some(&pool) => {
-                        Some(Change::FrontendSet(frontend, pool))
+                    Some(path) if uncertain || held != Some(&path) => {
+                        Some(Change::FrontendSet(frontend, path))
                     }
                     None if uncertain || held.is_some() => Some(Change::FrontendGone(frontend)),
                     _ => None,

@@ -51,6 +51,15 @@ pub struct Backend {
     pub port: u16,
 }
 
+/// Where a frontend leads to, as the kernel must know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FrontendPath {
+    /// By its name: the frontend that is the service's own.
+    pub pool: Frontend,
+    /// For how long after its last connection a client is led to the same backend; 0 for not at all.
+    pub affinity_s: u32,
+}
+
 /// A backend of a pool, as the kernel must know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BackendPath {
@@ -69,6 +78,8 @@ pub struct Definition {
     pub external_ips: Vec<IpAddr>,
     pub ports: Vec<ServicePort>,
     pub sharing: Sharing,
+    /// As in [`FrontendPath`].
+    pub affinity_s: u32,
     /// Clients of this node are answered on this node or not at all.
     pub node_only: bool,
     /// What of it can't be followed, a sentence each.

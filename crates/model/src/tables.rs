@@ -4,7 +4,7 @@ use crate::{
     change::{Change, EndpointPath, NodePath, PolicyEntry, Reach},
     id::{EndpointId, NodeSlot},
     prefix::PrefixMap,
-    service::{Backend, BackendPath, Frontend},
+    service::{Backend, BackendPath, Frontend, FrontendPath},
 };
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,8 +17,7 @@ pub struct Tables {
     /// Sorted, as [`crate::policy::normalise`] leaves them.
     pub policies: BTreeMap<EndpointId, Vec<PolicyEntry>>,
     pub routes: BTreeSet<IpNet>,
-    /// Each with the name of its pool.
-    pub frontends: BTreeMap<Frontend, Frontend>,
+    pub frontends: BTreeMap<Frontend, FrontendPath>,
     pub backends: BTreeMap<(Frontend, Backend), BackendPath>,
 }
 
@@ -54,8 +53,8 @@ impl Tables {
             Change::RouteGone(prefix) => {
                 self.routes.remove(prefix);
             }
-            Change::FrontendSet(frontend, pool) => {
-                self.frontends.insert(*frontend, *pool);
+            Change::FrontendSet(frontend, path) => {
+                self.frontends.insert(*frontend, *path);
             }
             Change::FrontendGone(frontend) => {
                 self.frontends.remove(frontend);

@@ -14,7 +14,7 @@ use row::{backend, entry, frontend, key, slot, slot_key};
 use std::collections::BTreeMap;
 use table::Table;
 use tombolo_abi::{BackendEntry, FrontendEntry, FrontendKey, PoolEntry, SlotEntry, SlotKey};
-use tombolo_model::service::{Backend, BackendPath, Frontend};
+use tombolo_model::service::{Backend, BackendPath, Frontend, FrontendPath};
 
 pub struct Services {
     frontends: Table<FrontendKey, FrontendEntry>,
@@ -63,13 +63,11 @@ impl Services {
         Ok(services)
     }
 
-    pub fn set_frontend(&mut self, frontend: Frontend, pool: Frontend) -> Result<(), Error> {
+    pub fn set_frontend(&mut self, frontend: Frontend, path: FrontendPath) -> Result<(), Error> {
+        let FrontendPath { pool, affinity_s } = path;
         let former = self.frontends.get(&key(frontend))?;
         let id = self.pool(pool)?.id;
-        let entry = FrontendEntry {
-            pool: id,
-            names_pool: u32::from(frontend == pool),
-        };
+        let entry = FrontendEntry::new(id, frontend == pool, affinity_s);
         self.frontends.set(key(frontend), entry)?;
         if former.map(|former| former.pool) != Some(id) {
             self.pool(pool)?.frontends += 1;
@@ -225,16 +223,16 @@ impl Services {
             .unwrap_or_else(|| panic!("the pool of {name} is not known"))
     }
 
-    pub fn all_frontends(&self) -> Result<Vec<(Frontend, Frontend)>, Error> {
+    pub fn all_frontends(&self) -> Result<Vec<(Frontend, FrontendPath)>, Error> {
         let named = |(key, entry): (FrontendKey, FrontendEntry)| {
-            Some((frontend(key)?, *self.names.get(&entry.pool)?))
+            let path = FrontendPath {
+                pool: *self.names.get(&entry.pool)?,
+                affinity_s: entry.affinity_s(),
+            };
+            Some((frontend(key)?, path))
         };
-        let mut found: Vec<_> = self
-            .frontends
-            .all()?
-            .into_iter()
-            .filter_map(named)
-            .collect();
+        let all = self.frontends.all()?.into_iter();
+        let mut found: Vec<_> = all.filter_map(named).collect();
         found.sort();
         Ok(found)
     }

@@ -18,7 +18,7 @@ use tombolo_model::{
     change::Change,
     id::ClusterId,
     net::RoutingMode,
-    service::{Backend, BackendPath, Frontend, Protocol},
+    service::{Backend, BackendPath, Frontend, FrontendPath, Protocol},
 };
 
 const WEB: &str = "10.96.0.10:80";
@@ -74,7 +74,12 @@ fn backend(address: &str) -> Backend {
 
 impl Node {
     fn serve(&mut self, pool: Frontend) {
-        self.apply(Change::FrontendSet(pool, pool));
+        self.lead(pool, pool, 0);
+    }
+
+    fn lead(&mut self, frontend: Frontend, pool: Frontend, affinity_s: u32) {
+        let path = FrontendPath { pool, affinity_s };
+        self.apply(Change::FrontendSet(frontend, path));
     }
 
     fn weigh(&mut self, pool: Frontend, address: &str, weight: u16) {
@@ -122,7 +127,7 @@ fn callers_reach_all_backends_and_see_the_frontend() {
         }
         // Another address that leads there too, and one that nobody has.
         let other = frontend("203.0.113.7:443", Protocol::Tcp);
-        node.apply(Change::FrontendSet(other, web));
+        node.lead(other, web, 0);
         assert_eq!(tally(client, 40, "tcp 203.0.113.7:443").len(), 2);
         node.apply(Change::FrontendGone(other));
         assert_eq!(
@@ -205,6 +210,61 @@ fn weights_are_shares() {
 }
 
 #[test]
+fn clients_of_services_that_remember_them_are_led_to_the_same_backend() {
+    with_client(|node, client| {
+        let all: Vec<Server> = (2..6)
+            .map(|last| Server::tcp(&format!("127.0.0.{last}:8080")))
+            .collect();
+        let web = frontend(WEB, Protocol::Tcp);
+        let other = frontend("203.0.113.7:443", Protocol::Tcp);
+        for server in &all {
+            node.weigh(web, server.address(), 100);
+        }
+        node.lead(web, web, 3600);
+        node.lead(other, web, 3600);
+        let ask = format!("tcp {WEB}");
+        let mine = tally(client, 30, &ask);
+        assert_eq!(mine.len(), 1, "{mine:?}");
+        assert_eq!(
+            tally(client, 30, "tcp 203.0.113.7:443").keys().next(),
+            mine.keys().next()
+        );
+        reopen(node);
+        assert_eq!(tally(client, 30, &ask), mine, "also after a restart");
+        let table = node.datapath.recovered().expect("tables").frontends;
+        assert!(
+            table.iter().all(|(_, path)| path.affinity_s == 3600),
+            "{table:?}"
+        );
+        // It takes nothing new: the client is led to another one, and stays there.
+        let gone = mine.keys().next().expect("one").clone();
+        node.weigh(web, &gone, 0);
+        let next = tally(client, 30, &ask);
+        assert_eq!(next.len(), 1, "{next:?}");
+        assert!(!next.contains_key(&gone));
+        node.weigh(web, &gone, 100);
+        assert_eq!(tally(client, 30, &ask), next);
+        // As if the last connection was longer ago than the service remembers.
+        let mut clients =
+            self::table::<tombolo_abi::ClientKey, tombolo_abi::ClientEntry>(node, "CLIENTS");
+        let mut seen = Vec::new();
+        for _ in 0..20 {
+            let (key, entry) = clients.iter().next().expect("a client").expect("an entry");
+            let long_ago = entry.seen_s.wrapping_sub(3601);
+            let entry = tombolo_abi::ClientEntry {
+                seen_s: long_ago,
+                ..entry
+            };
+            clients.insert(key, entry, 0).expect("written");
+            seen.extend(tally(client, 1, &ask).into_keys());
+        }
+        seen.sort();
+        seen.dedup();
+        assert!(seen.len() > 1, "{seen:?}");
+    });
+}
+
+#[test]
 fn datagrams_of_a_socket_stay_with_a_backend_that_drains_until_it_is_gone() {
     with_client(|node, client| {
         let (one, two) = (Server::udp("127.0.0.2:5300"), Server::udp("127.0.0.3:5301"));
@@ -267,7 +327,7 @@ fn services_work_while_nobody_is_there_and_are_found_again() {
         node.weigh(web, two.address(), 70);
         node.weigh(web, "127.0.0.4:8080", 0);
         node.serve(web);
-        node.apply(Change::FrontendSet(other, web));
+        node.lead(other, web, 0);
         let before = node.datapath.recovered().expect("tables");
         let maps = maps(node);
         client.tell(&format!("storm {WEB}"));
@@ -366,14 +426,7 @@ fn what_a_crash_left_half_done_is_put_right() {
         let mut frontends = table::<tombolo_abi::FrontendKey, FrontendEntry>(node, "FRONTENDS");
         let key = tombolo_abi::FrontendKey::default();
         frontends
-            .insert(
-                key,
-                FrontendEntry {
-                    pool: 98,
-                    names_pool: 0,
-                },
-                0,
-            )
+            .insert(key, FrontendEntry::new(98, false, 0), 0)
             .expect("written");
         reopen(node);
         let healed = maps(node);
@@ -391,7 +444,10 @@ fn table<K: aya::Pod, V: aya::Pod>(
     name: &str,
 ) -> aya::maps::HashMap<aya::maps::MapData, K, V> {
     let map = aya::maps::MapData::from_pin(node.map_path(name)).expect("the pinned map");
-    let map = aya::maps::Map::HashMap(map);
+    let map = match name {
+        "CLIENTS" => aya::maps::Map::LruHashMap(map),
+        _ => aya::maps::Map::HashMap(map),
+    };
     aya::maps::HashMap::try_from(map).expect("a hash map")
 }
 

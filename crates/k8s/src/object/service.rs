@@ -7,9 +7,15 @@ use tombolo_model::service::{Definition, Protocol, ServicePort as DefinedPort, S
 
 use super::form::{Fault, Source, Words, or_default, parse_ip};
 
+#[cfg(test)]
+mod tests;
+
 const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
 /// Whoever is named there leads to it, and nobody else.
 const PROXY_LABEL: &str = "service.kubernetes.io/service-proxy-name";
+/// What Kubernetes takes if nothing is said, and the most that it allows.
+const AFFINITY_S: u32 = 10_800;
+const AFFINITY_S_MAX: u32 = 86_400;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
@@ -188,12 +194,10 @@ impl Service {
     /// What it is for the nodes of its own cluster.
     pub fn definition(&self) -> Definition {
         let mut problems = self.problems.clone();
-        if self.session_affinity == "ClientIP" {
-            problems.push(
-                "sessionAffinity ClientIP is not followed yet: a client's connections go to any backend"
-                    .into(),
-            );
-        }
+        let affinity_s = match self.session_affinity.as_str() {
+            "ClientIP" => self.session_affinity_timeout_s.unwrap_or(AFFINITY_S),
+            _ => 0,
+        };
         let is_ours = self.kind == ServiceType::Addressed && !self.labels.contains_key(PROXY_LABEL);
         if !is_ours {
             return Definition {
@@ -223,6 +227,7 @@ impl Service {
             external_ips: self.external_addresses.clone(),
             ports,
             sharing: self.sharing,
+            affinity_s: affinity_s.min(AFFINITY_S_MAX),
             node_only: self.internal_traffic_policy.as_deref() == Some("Local"),
             problems,
         }

@@ -1,6 +1,7 @@
 mod bad;
 mod forms;
 mod golden;
+mod offered;
 mod slice;
 
 use super::*;

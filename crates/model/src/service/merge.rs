@@ -1,7 +1,8 @@
 //! All services of a node, made of definitions and offers as they come and go.
 
 use super::{
-    Backend, BackendPath, Definition, Frontend, Kind, Offer, Offered, State, WEIGHT_DEFAULT,
+    Backend, BackendPath, Definition, Frontend, FrontendPath, Kind, Offer, Offered, State,
+    WEIGHT_DEFAULT,
     pool::{Changed, Claim, Claimed, Pool, Rank, Terms},
 };
 use crate::{event::Event, fact::Source, id::ClusterId, record::Namespaced, tables::Tables};
@@ -194,7 +195,7 @@ impl Services {
         mem::take(&mut self.touched)
     }
 
-    pub(crate) fn frontend(&self, frontend: &Frontend) -> Option<Frontend> {
+    pub(crate) fn frontend(&self, frontend: &Frontend) -> Option<FrontendPath> {
         let (_, name) = self.owners.get(frontend)?.first()?;
         let service = self.services.get(name)?;
         let (_, _, port) = service
@@ -209,7 +210,10 @@ impl Services {
                 && pool.name.ip.is_ipv4() == frontend.ip.is_ipv4()
         })?;
         // Where another service has the name, the pool is that one's.
-        (owner(&self.owners, &pool.name) == Some(name)).then_some(pool.name)
+        (owner(&self.owners, &pool.name) == Some(name)).then_some(FrontendPath {
+            pool: pool.name,
+            affinity_s: service.definition.value.affinity_s,
+        })
     }
 
     pub(crate) fn backend(&self, pool: &Frontend, backend: &Backend) -> Option<BackendPath> {
@@ -223,7 +227,7 @@ impl Services {
         for frontend in self.owners.keys() {
             tables
                 .frontends
-                .extend(self.frontend(frontend).map(|pool| (*frontend, pool)));
+                .extend(self.frontend(frontend).map(|path| (*frontend, path)));
         }
         for (name, service) in &self.services {
             for pool in &service.pools {

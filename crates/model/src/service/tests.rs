@@ -230,7 +230,9 @@ fn names_of_ports_lead() {
     );
     let node = config().addresses[0];
     let frontends = bench.kernel.tables.frontends.iter();
-    let mut frontends: Vec<String> = frontends.map(|(it, pool)| format!("{it} {pool}")).collect();
+    let mut frontends: Vec<String> = frontends
+        .map(|(it, path)| format!("{it} {}", path.pool))
+        .collect();
     frontends.sort();
     let mut expected = vec![
         "10.96.0.10:53/UDP 10.96.0.10:53/UDP".to_owned(),

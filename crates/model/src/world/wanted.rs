@@ -13,7 +13,7 @@ use crate::{
     ledger::Wanted,
     node::{Nodes, Seat},
     refusal::Refusal,
-    service::{Backend, BackendPath, Frontend, Services},
+    service::{Backend, BackendPath, Frontend, FrontendPath, Services},
     tables::Tables,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -189,7 +189,7 @@ impl Wanted for View<'_> {
         self.endpoints.policy(id)
     }
 
-    fn frontend(&self, frontend: &Frontend) -> Option<Frontend> {
+    fn frontend(&self, frontend: &Frontend) -> Option<FrontendPath> {
         self.services.frontend(frontend)
     }
 

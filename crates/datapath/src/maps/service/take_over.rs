@@ -22,7 +22,7 @@ impl Services {
         self.next_backend = backends.keys().last().map_or(1, |last| last + 1);
 
         for (key, entry) in &frontends {
-            if entry.names_pool == 1
+            if entry.names_pool()
                 && pools.contains_key(&entry.pool)
                 && let Some(name) = frontend(*key)
             {

@@ -26,7 +26,7 @@ fn an_address_that_two_services_claim_is_the_firsts() {
     };
     bench.define("a-thief", thief);
     assert_eq!(backends(&bench), ["10.1.0.1:8080"]);
-    assert_eq!(bench.kernel.tables.frontends[&web()], web());
+    assert_eq!(bench.kernel.tables.frontends[&web()].pool, web());
     bench.tell(Fact::Service(Event::Delete(name("one"))));
     assert_eq!(backends(&bench), ["10.1.0.2:8080"]);
     assert_eq!(bench.view("two").conditions, Vec::<String>::new());
