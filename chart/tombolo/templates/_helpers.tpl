@@ -65,8 +65,8 @@ startupProbe:
   httpGet:
     path: /healthz
     port: {{ .port }}
-  periodSeconds: 2
-  failureThreshold: 90
+  periodSeconds: 1
+  failureThreshold: 180
 livenessProbe:
   httpGet:
     path: /healthz
@@ -78,6 +78,6 @@ readinessProbe:
   httpGet:
     path: {{ .ready }}
     port: {{ .port }}
-  periodSeconds: 5
+  periodSeconds: 2
   timeoutSeconds: 5
 {{- end }}

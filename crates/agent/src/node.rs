@@ -43,8 +43,10 @@ pub enum Command {
         answer: oneshot::Sender<Result<mpsc::Receiver<Reply>, Failure>>,
     },
     Metrics(oneshot::Sender<String>),
-    /// Answered by a loop that turns.
+    /// Answered by whoever takes commands.
     Alive(oneshot::Sender<()>),
+    /// Answered well by a loop that turns.
+    Ready(oneshot::Sender<Result<(), Failure>>),
 }
 
 impl Command {
@@ -53,8 +55,10 @@ impl Command {
         match self {
             Command::Ask(_, answer) => drop(answer.send(Reply::Error(failure))),
             Command::Monitor { answer, .. } => drop(answer.send(Err(failure))),
-            // Whoever asks these sees that nobody answers.
-            Command::Metrics(_) | Command::Alive(_) => {}
+            Command::Ready(answer) => drop(answer.send(Err(failure))),
+            Command::Alive(answer) => drop(answer.send(())),
+            // Whoever asks sees that nobody answers.
+            Command::Metrics(_) => {}
         }
     }
 }
@@ -239,6 +243,7 @@ impl NodeLoop {
             Command::Ask(request, answer) => drop(answer.send(self.reply(request))),
             Command::Metrics(answer) => drop(answer.send(self.metrics())),
             Command::Alive(answer) => drop(answer.send(())),
+            Command::Ready(answer) => drop(answer.send(Ok(()))),
             Command::Monitor { allowed, answer } => {
                 let subscription = self.hub.subscribe(allowed).ok_or_else(|| Failure {
                     code: FailureCode::Unavailable,

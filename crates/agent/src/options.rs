@@ -90,7 +90,7 @@ pub struct Options {
         default_value = "/sys/fs/bpf/tombolo"
     )]
     pub pins: PathBuf,
-    /// Where /healthz and /metrics are served
+    /// Where /healthz, /readyz and /metrics are served
     #[arg(
         long,
         env = "TOMBOLO_LISTEN",

@@ -10,7 +10,7 @@ const BUSY: &str = "the agent's loop does not answer";
 pub struct AgentPages(pub mpsc::Sender<Command>);
 
 impl Pages for AgentPages {
-    const PATHS: &'static str = "/healthz, /metrics and /status";
+    const PATHS: &'static str = "/healthz, /readyz, /metrics and /status";
 
     async fn page(&self, path: &str) -> Option<Answer> {
         let busy = || Answer::Unavailable(BUSY.into());
@@ -19,6 +19,11 @@ impl Pages for AgentPages {
                 let alive = answer(&self.0, Command::Alive).await;
                 Some(alive.map_or_else(busy, |()| Answer::Text("ok\n".into())))
             }
+            "/readyz" => Some(match answer(&self.0, Command::Ready).await {
+                Some(Ok(())) => Answer::Text("ok\n".into()),
+                Some(Err(failure)) => Answer::Unavailable(format!("{failure}; {}", failure.hint)),
+                None => busy(),
+            }),
             "/metrics" => {
                 let page = answer(&self.0, Command::Metrics).await;
                 Some(page.map_or_else(busy, Answer::Text))

@@ -67,7 +67,8 @@ pub fn run(options: Options) -> Result<()> {
     outcome
 }
 
-/// With Kubernetes it is learnt first what the node is. Until then whoever asks is told to try again.
+/// With Kubernetes it is learnt first what the node is. Until then whoever asks is told to try again: the agent is alive,
+/// and not ready.
 async fn begin(mut options: Options, netlink: Netlink) -> Result<()> {
     let memory = beside_pins(&options.pins, "node");
     let kubernetes = Kubernetes::connect(&options, memory).await?;
@@ -76,8 +77,10 @@ async fn begin(mut options: Options, netlink: Netlink) -> Result<()> {
         pod_ranges: Vec::new(),
     };
     let socket = Socket::bind(&options.socket)?;
+    let http = bind_pages(&options).await?;
     let (commands, mut asked) = mpsc::channel::<Command>(COMMANDS);
     let stop = CancellationToken::new();
+    let pages = Arc::new(AgentPages(commands.clone()));
     let own = {
         let refusing = async {
             while let Some(command) = asked.recv().await {
@@ -87,8 +90,11 @@ async fn begin(mut options: Options, netlink: Netlink) -> Result<()> {
         };
         tokio::select! {
             own = kubernetes.learn(&told) => own,
-            served = socket.serve(commands, None, stop) => {
+            served = socket.serve(commands, None, stop.clone()) => {
                 return served.and(Err(anyhow!("the local API ended before the agent")));
+            }
+            served = http.serve(pages, stop) => {
+                return served.and(Err(anyhow!("the pages ended before the agent")));
             }
             () = refusing => unreachable!("it waits for ever"),
         }
@@ -175,9 +181,7 @@ async fn serve(
     let started = Instant::now();
     let Checked { world, uplinks } = checked;
     // Whatever can fail without the kernel's tables comes before they are touched.
-    let http = Server::bind(options.listen)
-        .await
-        .context("give --listen a free address")?;
+    let http = bind_pages(options).await?;
     let facts = options.facts.as_deref().map(FactsFile::open).transpose()?;
     let queue = Queue::open(&options.delete_queue)?;
     let socket = Socket::bind(&options.socket)?;
@@ -228,6 +232,11 @@ async fn serve(
         watch,
     };
     supervisor.run(node.run(inlets)).await
+}
+
+async fn bind_pages(options: &Options) -> Result<Server> {
+    let server = Server::bind(options.listen).await;
+    server.context("give --listen a free address")
 }
 
 fn clusters(options: &Options, facts: &mpsc::Sender<Vec<Fact>>, started: Instant) -> Clusters {

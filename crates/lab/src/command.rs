@@ -35,16 +35,17 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Send TCP, UDP and ICMP from every pod to every other and show who was reached
+    /// Show who is reached: on a bare lab every pod by every other by TCP, UDP and ICMP; on clusters of Kubernetes pods of a
+    /// Deployment `echo`, which is made in each of them and stays, by each other
     Check {
         #[command(flatten)]
         lab: Name,
         #[command(flatten)]
         output: Output,
-        /// Between pods and nodes, and from pods to the world, too
+        /// Bare: between pods and nodes, and from pods to the world, too
         #[arg(long)]
         all: bool,
-        /// Seconds for which agents may first learn of all pods; then it is asked all the same
+        /// Bare: seconds for which agents may first learn of all pods; then it is asked all the same
         #[arg(long, default_value_t = 10)]
         wait: u64,
     },
@@ -53,8 +54,13 @@ pub enum Command {
     Image(ImageVerb),
     /// Answer who this is and whom it was asked by, over HTTP, TCP and UDP; made for pods
     Echo(Echo),
-    /// Ask such a server; made for pods
-    Ask(Ask),
+    /// Ask such servers; made for pods
+    Ask {
+        #[command(flatten)]
+        ask: Ask,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Add and delete pods of a bare lab
     #[command(subcommand)]
     Pod(PodVerb),

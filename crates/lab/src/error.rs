@@ -66,6 +66,12 @@ pub enum Error {
         seconds: u64,
         what: String,
     },
+    #[error("the pods of {cluster} are not ready after {seconds} s: {what}")]
+    PodsNotReady {
+        cluster: String,
+        seconds: u64,
+        what: String,
+    },
     #[error(
         "{cluster} does not know its nodes {nodes} after {seconds} s; see `tombolo lab logs NODE kubelet`"
     )]

@@ -101,6 +101,7 @@ pub fn start_init(lab: &mut Lab, machine: MachineId) -> Result<()> {
         log: &lab.log_file(machine, Role::Init),
         program: &own_program()?,
         arguments: &words,
+        environment: &[],
     }
     .detached()?;
     remember(lab, machine, Role::Init, process)
@@ -138,6 +139,7 @@ pub fn start(lab: &mut Lab, machine: MachineId, role: Role) -> Result<()> {
         log: &lab.log_file(machine, role),
         program: &program,
         arguments: &arguments,
+        environment: kubernetes::environment(role),
     }
     .detached()?;
     remember(lab, machine, role, process)

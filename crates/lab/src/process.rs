@@ -109,6 +109,8 @@ pub struct Start<'a> {
     pub log: &'a Path,
     pub program: &'a Path,
     pub arguments: &'a [String],
+    /// Beside what this process has itself.
+    pub environment: &'a [(&'a str, &'a str)],
 }
 
 impl Start<'_> {
@@ -125,6 +127,7 @@ impl Start<'_> {
         command.args(["lab", "join", self.cgroup, "--"]);
         command.args(self.namespaces.words());
         command.arg(self.program).args(self.arguments);
+        command.envs(self.environment.iter().copied());
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         let child = command
             .detached()

@@ -110,6 +110,7 @@ pub fn insert(lab: &mut Lab, gateway: &Site, machine: MachineId, delay_ms: u32) 
         log: &log,
         program: &own_program()?,
         arguments: &words.map(str::to_owned),
+        environment: &[],
     }
     .detached()?;
     let known = lab.state.machines.get_mut(&machine);

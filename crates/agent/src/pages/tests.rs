@@ -1,35 +1,62 @@
 use super::*;
+use tombolo_model::local::{Failure, FailureCode};
+
+/// What the pages are while commands are dealt with in such a way, and when nobody is left who does.
+async fn pages(deal: impl Fn(Command), paths: &[&str]) -> [Vec<Option<Answer>>; 2] {
+    let (commands, mut receiver) = mpsc::channel(4);
+    let pages = AgentPages(commands);
+    let all = async || {
+        let mut all = Vec::new();
+        for path in paths {
+            all.push(pages.page(path).await);
+        }
+        all
+    };
+    let turning = async {
+        while let Some(command) = receiver.recv().await {
+            deal(command);
+        }
+    };
+    let during = tokio::select! {
+        during = all() => during,
+        () = turning => panic!("nobody can ask any more"),
+    };
+    drop(receiver);
+    [during, all().await]
+}
 
 #[tokio::test]
 async fn probes_see_whether_the_loop_turns() {
-    let (commands, mut receiver) = mpsc::channel(4);
-    let pages = AgentPages(commands);
-    let turning = async {
-        while let Some(command) = receiver.recv().await {
-            match command {
-                Command::Alive(answer) => drop(answer.send(())),
-                Command::Ask(Request::Status, answer) => {
-                    drop(answer.send(Reply::Status(Box::default())));
-                }
-                Command::Metrics(answer) => drop(answer.send("tombolo_up 1\n".into())),
-                _ => {}
-            }
+    let turn = |command| match command {
+        Command::Alive(answer) => drop(answer.send(())),
+        Command::Ready(answer) => drop(answer.send(Ok(()))),
+        Command::Ask(Request::Status, answer) => {
+            drop(answer.send(Reply::Status(Box::default())));
         }
+        Command::Metrics(answer) => drop(answer.send("tombolo_up 1\n".into())),
+        _ => {}
     };
-    let asking = async {
-        let alive = pages.page("/healthz").await;
-        assert_eq!(alive, Some(Answer::Text("ok\n".into())));
-        let metrics = pages.page("/metrics").await;
-        assert_eq!(metrics, Some(Answer::Text("tombolo_up 1\n".into())));
-        let status = pages.page("/status").await;
-        assert!(matches!(status, Some(Answer::Json(_))), "{status:?}");
-        assert_eq!(pages.page("/").await, None);
+    let paths = ["/healthz", "/readyz", "/metrics", "/", "/status"];
+    let [during, after] = pages(turn, &paths).await;
+    let ok = || Some(Answer::Text("ok\n".into()));
+    let metrics = Some(Answer::Text("tombolo_up 1\n".into()));
+    assert_eq!(during[..4], [ok(), ok(), metrics, None]);
+    assert!(matches!(during[4], Some(Answer::Json(_))), "{during:?}");
+    let gone = || Some(Answer::Unavailable(BUSY.into()));
+    assert_eq!(after, [gone(), gone(), gone(), None, gone()]);
+}
+
+#[tokio::test]
+async fn an_agent_that_waits_is_alive_and_not_ready() {
+    let failure = Failure {
+        code: FailureCode::Unavailable,
+        message: "it does not know its ranges".into(),
+        hint: "look at the operator".into(),
     };
-    tokio::select! {
-        () = asking => {}
-        () = turning => panic!("nobody can ask any more"),
-    }
-    drop(receiver);
-    let gone = pages.page("/healthz").await;
-    assert_eq!(gone, Some(Answer::Unavailable(BUSY.into())));
+    let wait = |command: Command| command.refuse(failure.clone());
+    let [during, _] = pages(wait, &["/healthz", "/readyz"]).await;
+    let alive = Some(Answer::Text("ok\n".into()));
+    let waits = "it does not know its ranges; look at the operator";
+    let waits = Some(Answer::Unavailable(waits.into()));
+    assert_eq!(during, [alive, waits]);
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::sleep;
-use tombolo_k8s::client::{Api, Client, Error, Item};
+use tombolo_k8s::client::{Api, Client, Error, Item, ObjectName};
 
 use super::Operator;
 
@@ -18,8 +19,8 @@ const ABOUT: &str = "installing the definitions";
 const RECHECK: Duration = Duration::from_secs(300);
 const RETRY: Duration = Duration::from_secs(2);
 /// How long the API server may take to serve a new kind.
-const ESTABLISHED_LOOKS: u32 = 100;
-const ESTABLISHED_PAUSE: Duration = Duration::from_millis(200);
+const ESTABLISHED_LOOKS: u32 = 400;
+const ESTABLISHED_PAUSE: Duration = Duration::from_millis(50);
 
 const DEFINITIONS: [&str; 4] = [
     include_str!("definitions/ciliumnodes.yaml"),
@@ -90,37 +91,51 @@ pub async fn keep(operator: &Operator) {
     }
 }
 
-/// Also for whoever needs them before there is an operator.
+/// Also for whoever needs them before there is an operator. All at once, since the API server takes a while for each; none
+/// if one of them is another's.
 pub async fn install_all(client: &Client) -> Result<(), DefinitionError> {
-    for definition in definitions() {
-        let name = definition["metadata"]["name"].as_str().unwrap_or_default();
-        let name = Api::CUSTOM_RESOURCES.name("", name);
-        let found = client.get(Api::CUSTOM_RESOURCES, &name).await?;
-        let installed = found.as_ref().map(read);
-        if let Some(installed) = &installed {
-            let labels = &installed.metadata.labels;
-            if labels.contains_key(CILIUM_LABEL) {
-                return Err(DefinitionError::Cilium { name: name.name });
-            }
-            let version = labels.get(LABEL).and_then(|text| text.parse::<u32>().ok());
-            if version.is_some_and(|version| version > SCHEMA) {
-                continue;
-            }
+    let looks = definitions().map(|definition| look(client, definition));
+    let lacking = try_join_all(looks).await?.into_iter().flatten();
+    let installs = lacking.map(|(name, definition)| install_one(client, name, definition));
+    try_join_all(installs).await.map(drop)
+}
+
+/// What is to be installed, unless the one that is there is newer.
+async fn look(
+    client: &Client,
+    definition: Value,
+) -> Result<Option<(ObjectName, Value)>, DefinitionError> {
+    let name = definition["metadata"]["name"].as_str().unwrap_or_default();
+    let name = Api::CUSTOM_RESOURCES.name("", name);
+    let found = client.get(Api::CUSTOM_RESOURCES, &name).await?;
+    let labels = found.map(|found| read(&found).metadata.labels);
+    let labels = labels.unwrap_or_default();
+    if labels.contains_key(CILIUM_LABEL) {
+        return Err(DefinitionError::Cilium { name: name.name });
+    }
+    let version = labels.get(LABEL).and_then(|text| text.parse::<u32>().ok());
+    let newer = version.is_some_and(|version| version > SCHEMA);
+    Ok((!newer).then_some((name, definition)))
+}
+
+async fn install_one(
+    client: &Client,
+    name: ObjectName,
+    definition: Value,
+) -> Result<(), DefinitionError> {
+    let mut looks = 0;
+    let mut now = client
+        .apply(Api::CUSTOM_RESOURCES, &name, &definition)
+        .await?;
+    while let Err(why) = is_served(&read(&now)) {
+        looks += 1;
+        if looks > ESTABLISHED_LOOKS {
+            let name = name.name;
+            return Err(DefinitionError::NotServed { name, why });
         }
-        let mut looks = 0;
-        let mut now = client
-            .apply(Api::CUSTOM_RESOURCES, &name, &definition)
-            .await?;
-        while let Err(why) = is_served(&read(&now)) {
-            looks += 1;
-            if looks > ESTABLISHED_LOOKS {
-                let name = name.name;
-                return Err(DefinitionError::NotServed { name, why });
-            }
-            sleep(ESTABLISHED_PAUSE).await;
-            if let Some(found) = client.get(Api::CUSTOM_RESOURCES, &name).await? {
-                now = found;
-            }
+        sleep(ESTABLISHED_PAUSE).await;
+        if let Some(found) = client.get(Api::CUSTOM_RESOURCES, &name).await? {
+            now = found;
         }
     }
     Ok(())

@@ -2,7 +2,9 @@
 
 use super::{Command, Hidden, ImageVerb, OutputFormat, PodVerb, PodWords, mesh};
 use crate::{
-    Error, check, down,
+    Error,
+    ask::Ask,
+    check, down,
     error::Result,
     fault, inside, kubernetes, learn, logs, machine,
     plan::{MachineId, Namespace, NodeId, PodId},
@@ -61,7 +63,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
             kubernetes::load_images(&lab, &nodes, &file)?;
         }
         Command::Echo(echo) => echo.run()?,
-        Command::Ask(ask) => answer(&ask.run()?)?,
+        Command::Ask { ask, output } => return run_ask(&ask, output.output),
         Command::Pod(verb) => run_pod(verb)?,
         Command::Process(verb) => mesh::run_process(verb)?,
         Command::Mesh(verb) => mesh::run_mesh(verb)?,
@@ -107,7 +109,14 @@ fn show_status(name: &str, output: OutputFormat) -> Result<ExitCode> {
 
 fn run_check(name: &str, output: OutputFormat, all: bool, wait: Duration) -> Result<ExitCode> {
     let lab = Lab::open(name)?;
-    check_bare(&lab, "check")?;
+    if lab.shape.kubernetes.is_some() {
+        let report = kubernetes::check(&lab)?;
+        match output {
+            OutputFormat::Text => answer(&report.text())?,
+            OutputFormat::Json => answer(&json(&report))?,
+        }
+        return Ok(exit_code(report.well()));
+    }
     // What is asked shows what that means.
     if let Err(error) = learn::wait(&lab, &lab.served_nodes(), wait) {
         eprintln!("{error}");
@@ -118,6 +127,18 @@ fn run_check(name: &str, output: OutputFormat, all: bool, wait: Duration) -> Res
         OutputFormat::Json => answer(&json(&report))?,
     }
     Ok(exit_code(report.all_well()))
+}
+
+fn run_ask(ask: &Ask, output: OutputFormat) -> Result<ExitCode> {
+    if output == OutputFormat::Json {
+        let report = ask.report();
+        answer(&json(&report))?;
+        return Ok(exit_code(report.iter().all(|asked| asked.error.is_none())));
+    }
+    for said in ask.answers() {
+        answer(&said?)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run_pod(verb: PodVerb) -> Result<()> {

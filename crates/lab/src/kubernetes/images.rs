@@ -1,5 +1,7 @@
 //! The images that every node of the lab has from the start, and those of its user.
 
+mod kept;
+
 use super::{disk, node};
 use crate::{
     Error,
@@ -13,14 +15,15 @@ use crate::{
 };
 use std::{
     fs::{self, File},
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
 };
 
+use kept::Kept;
+
 const SHELL: &str = "tombolo.io/shell:1";
-const ECHO: &str = "tombolo.io/echo:1";
+pub const ECHO: &str = "tombolo.io/echo:1";
 /// Waits for the end, and for the ends of those that nobody else waits for.
 const PAUSE: &str = "trap 'exit 0' TERM INT; while :; do sleep 2147483647 & wait; done";
 const PATH: &str = "/usr/bin:/bin";
@@ -87,22 +90,14 @@ fn shell(busybox: &Path) -> Result<Layer> {
     Ok(layer)
 }
 
-/// Starts the runtimes of all nodes, with the lab's own images: one imports them, the others get what came of that.
+/// Starts the runtimes of all nodes, with the lab's own images.
 pub fn provide(lab: &mut Lab) -> Result<()> {
     let nodes: Vec<NodeId> = lab.shape.nodes().collect();
-    let (first, others) = nodes
-        .split_first()
-        .expect("a shape was checked to have nodes");
-    start(lab, *first)?;
-    let archive = write(&lab.name)?;
-    load(lab, &[*first], &archive)?;
-    // What it knows of images is whole on disk only once it has ended.
-    machine::stop(lab, (*first).into(), Role::Containerd)?;
-    let folder = |node: NodeId| disk(&lab.name).join(node.to_string());
-    for node in others {
-        share(&folder(*first), &folder(*node))?;
+    let kept = Kept::open(&made_of(lab)?)?;
+    for node in &nodes {
+        fill(lab, *node, &kept)?;
     }
-    fs::remove_file(&archive).map_err(Error::file("remove", &archive))?;
+    drop(kept);
     for node in &nodes {
         machine::start(lab, (*node).into(), Role::Containerd)?;
     }
@@ -110,35 +105,31 @@ pub fn provide(lab: &mut Lab) -> Result<()> {
     nodes.try_for_each(|node| machine::wait_until_ready(lab, (*node).into(), Role::Containerd))
 }
 
-fn start(lab: &mut Lab, node: NodeId) -> Result<()> {
-    machine::start(lab, node.into(), Role::Containerd)?;
-    machine::wait_until_ready(lab, node.into(), Role::Containerd)
+/// What images are made of, and by what.
+fn made_of(state: &State) -> Result<[PathBuf; 4]> {
+    let containerd = state.kubernetes.binaries.get(Role::Containerd.name());
+    Ok([
+        own_program()?,
+        beside_own_program(PLUGIN)?,
+        busybox()?,
+        containerd.expect("a lab remembers its programs").clone(),
+    ])
 }
 
-/// Gives a runtime that does not run what another one has. Files of images are never written to, so both have the same;
-/// what is written to is copied.
-fn share(from: &Path, to: &Path) -> Result<()> {
-    let entries = fs::read_dir(from).map_err(Error::file("list", from))?;
-    for entry in entries {
-        let entry = entry.map_err(Error::file("list", from))?;
-        let (path, copy) = (entry.path(), to.join(entry.file_name()));
-        let fail = || Error::file("write", &copy);
-        let status = entry.metadata().map_err(fail())?;
-        let is_database = path.extension().is_some_and(|kind| kind == "db");
-        if status.is_dir() {
-            fs::create_dir_all(&copy).map_err(fail())?;
-            fs::set_permissions(&copy, status.permissions()).map_err(fail())?;
-            share(&path, &copy)?;
-        } else if status.is_symlink() {
-            let target = fs::read_link(&path).map_err(fail())?;
-            symlink(target, &copy).map_err(fail())?;
-        } else if is_database {
-            fs::copy(&path, &copy).map_err(fail())?;
-        } else if status.is_file() {
-            fs::hard_link(&path, &copy).map_err(fail())?;
-        }
+/// Gives a node whose runtime does not run the images that are kept, or makes them there, to be kept.
+fn fill(lab: &mut Lab, node: NodeId, kept: &Kept) -> Result<()> {
+    let folder = disk(&lab.name).join(node.to_string());
+    if kept.is_there() {
+        return kept.give(&folder);
     }
-    Ok(())
+    machine::start(lab, node.into(), Role::Containerd)?;
+    machine::wait_until_ready(lab, node.into(), Role::Containerd)?;
+    let archive = write(&lab.name)?;
+    load(lab, &[node], &archive)?;
+    fs::remove_file(&archive).map_err(Error::file("remove", &archive))?;
+    // What it knows of images is whole on disk only once it has ended.
+    machine::stop(lab, node.into(), Role::Containerd)?;
+    kept.put(&folder)
 }
 
 /// Gives an archive of images to the runtime of each node, all at once.
@@ -169,32 +160,4 @@ fn load_one(state: &State, node: NodeId, archive: &Path) -> Result<()> {
         .args(["images", "import", "-"])
         .stdin(Stdio::from(file));
     run_tool("ctr", &mut command).map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-
-    #[test]
-    fn what_is_shared_is_there_once_but_for_databases() {
-        let folder = std::env::temp_dir().join(format!("tombolo-{}-share", std::process::id()));
-        let (from, to) = (folder.join("from"), folder.join("to"));
-        fs::create_dir_all(from.join("tmp")).unwrap();
-        fs::create_dir_all(&to).unwrap();
-        fs::set_permissions(from.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
-        for name in ["tmp/file", "meta.db"] {
-            fs::write(from.join(name), name).unwrap();
-        }
-        symlink("file", from.join("tmp/link")).unwrap();
-        share(&from, &to).unwrap();
-        let number = |path: PathBuf| fs::metadata(path).unwrap().ino();
-        assert_eq!(number(from.join("tmp/file")), number(to.join("tmp/link")));
-        assert_ne!(number(from.join("meta.db")), number(to.join("meta.db")));
-        assert_eq!(
-            fs::metadata(to.join("tmp")).unwrap().mode() & 0o7777,
-            0o1777
-        );
-        fs::remove_dir_all(folder).unwrap();
-    }
 }

@@ -163,7 +163,12 @@ fn unready(list: &Value, wanted: &str, ready: &str) -> impl Iterator<Item = Stri
 fn explain(api: &Api, owner: &str) -> Result<String> {
     let own = format!("labelSelector=app.kubernetes.io/name%3D{owner}");
     let pods = api.get(&format!("/api/v1/namespaces/{NAMESPACE}/pods?{own}"))?;
-    let waits = items(&pods).flat_map(|pod| {
+    Ok(format!("{owner}: {}", waits(&pods)))
+}
+
+/// What pods that are not ready wait for, as far as they tell.
+pub fn waits(pods: &Value) -> String {
+    let waits = items(pods).flat_map(|pod| {
         let status = &pod["status"];
         let kinds = ["initContainerStatuses", "containerStatuses"];
         let containers = kinds.into_iter().filter_map(|kind| status[kind].as_array());
@@ -175,15 +180,13 @@ fn explain(api: &Api, owner: &str) -> Result<String> {
         })
     });
     let why = waits.collect::<Vec<_>>().join("; ");
-    let why = if why.is_empty() {
-        "its pods are not ready".to_owned()
-    } else {
-        why
-    };
-    Ok(format!("{owner}: {}", why.trim()))
+    match why.trim() {
+        "" => "its pods are not ready".to_owned(),
+        why => why.to_owned(),
+    }
 }
 
-fn items(list: &Value) -> impl Iterator<Item = &Value> {
+pub fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list["items"].as_array().into_iter().flatten()
 }
 
@@ -194,8 +197,9 @@ fn name(item: &Value) -> String {
         .to_owned()
 }
 
-fn is_ready(node: &Value) -> bool {
-    let conditions = node["status"]["conditions"].as_array();
+/// A node, or a pod.
+pub fn is_ready(item: &Value) -> bool {
+    let conditions = item["status"]["conditions"].as_array();
     let mut conditions = conditions.into_iter().flatten();
     conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }

@@ -39,10 +39,14 @@ pub fn up(name: &str, shape: Shape, clusters: Vec<Cluster>, with_tombolo: bool) 
     for cluster in shape.clusters() {
         kubernetes.doors.insert(cluster, door::free_port()?);
     }
-    let (lab, progress) = raise(name, shape, kubernetes, build)?;
+    let mut installed = Ok(());
+    let (lab, progress) = raise(name, shape, kubernetes, |lab, progress| {
+        installed = build(lab, progress, with_tombolo)?;
+        Ok(())
+    })?;
     // Clusters without it are clusters all the same, for those to look around in who want to know why.
     if with_tombolo {
-        progress.step("install Tombolo by its chart", || install::install(&lab))?;
+        installed?;
         progress.step("wait until Tombolo is ready", || install::wait(&lab))?;
     }
     progress.done(&format!("lab {name} is up"));
@@ -93,7 +97,8 @@ fn available_mib() -> Result<u64> {
     Ok(kib.map_or(u64::MAX, |kib| kib / 1024))
 }
 
-fn build(lab: &mut Lab, progress: &Progress) -> Result<()> {
+/// The clusters; and what became of installing Tombolo in them.
+fn build(lab: &mut Lab, progress: &Progress, with_tombolo: bool) -> Result<Result<()>> {
     let shape = lab.shape;
     progress.step(&format!("lay the {} fabric", shape.fabric), || {
         fabric::make(&lab.name, &shape)
@@ -111,18 +116,30 @@ fn build(lab: &mut Lab, progress: &Progress) -> Result<()> {
     )?;
     let what = format!("start {} API servers on {objects}", shape.clusters);
     progress.step(&what, || wait(lab, &servers))?;
-    progress.step(&format!("register {nodes} nodes"), || {
-        start(lab, &[Role::Kubelet])?;
-        start(lab, &[Role::KubeControllerManager, Role::KubeScheduler])?;
-        wait(
-            lab,
-            &[
-                Role::KubeControllerManager,
-                Role::KubeScheduler,
-                Role::Kubelet,
-            ],
-        )?;
-        wait_for_nodes(lab)
+    let install = if with_tombolo {
+        ", install the chart"
+    } else {
+        ""
+    };
+    progress.step(&format!("register {nodes} nodes{install}"), || {
+        let others = [
+            Role::Kubelet,
+            Role::KubeControllerManager,
+            Role::KubeScheduler,
+        ];
+        start(lab, &others)?;
+        let state = &lab.state;
+        thread::scope(|scope| {
+            // The API server is all that a chart needs.
+            let installing = with_tombolo.then(|| scope.spawn(|| install::install(state)));
+            wait(state, &others)?;
+            wait_for_nodes(state)?;
+            let installed = installing.map(|install| {
+                let installed = install.join();
+                installed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            Ok(installed.unwrap_or(Ok(())))
+        })
     })
 }
 
