@@ -89,6 +89,13 @@ pub fn found(state: &State, cluster: u8, authority: &Authority) -> Result<()> {
             &folder.join(format!("{file}.kubeconfig")),
             &kubeconfig::text(&[user]),
         )?;
+        // Those that they make for themselves take long.
+        let page = Owner {
+            name,
+            addresses: &[IpAddr::V4(Ipv4Addr::LOCALHOST)],
+            ..Owner::default()
+        };
+        authority.issue(&page)?.write(&folder, file)?;
     }
     found_store(state, cluster)
 }
@@ -227,27 +234,34 @@ pub fn api_server(state: &State, cluster: u8, objects: Objects) -> Vec<String> {
     words
 }
 
-/// Who asks and who may: an API server answers both.
-fn client(name: &str) -> Vec<String> {
+/// Who asks and who may: an API server answers both. How often it is asked is nobody's concern but this machine's; the usual
+/// limit makes a controller manager's start some seconds longer.
+fn client(name: &str, port: u16) -> Vec<String> {
     let config = file(&format!("{name}.kubeconfig"));
-    [
+    let configs = [
         "kubeconfig",
         "authentication-kubeconfig",
         "authorization-kubeconfig",
     ]
-    .map(|option| format!("--{option}={config}"))
-    .into_iter()
-    .chain(["--bind-address=127.0.0.1", "--leader-elect=false"].map(str::to_owned))
-    .collect()
+    .map(|option| format!("--{option}={config}"));
+    let mut words = configs.to_vec();
+    words.extend([
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--secure-port={port}"),
+        format!("--tls-cert-file={}", file(&format!("{name}.crt"))),
+        format!("--tls-private-key-file={}", file(&format!("{name}.key"))),
+        "--leader-elect=false".to_owned(),
+        "--kube-api-qps=500".to_owned(),
+        "--kube-api-burst=1000".to_owned(),
+    ]);
+    words
 }
 
 pub fn controller_manager(state: &State, cluster: u8) -> Vec<String> {
     let known = &state.kubernetes.clusters[&cluster];
     let pods = known.pods.map(|range| range.to_string()).join(",");
-    let mut words = client("controller-manager");
+    let mut words = client("controller-manager", CONTROLLER_MANAGER_PORT);
     words.extend([
-        format!("--secure-port={CONTROLLER_MANAGER_PORT}"),
-        format!("--cert-dir={}", file("controller-manager")),
         format!("--cluster-name={}", known.name),
         "--allocate-node-cidrs=true".to_owned(),
         format!("--cluster-cidr={pods}"),
@@ -266,10 +280,5 @@ pub fn controller_manager(state: &State, cluster: u8) -> Vec<String> {
 }
 
 pub fn scheduler() -> Vec<String> {
-    let mut words = client("scheduler");
-    words.extend([
-        format!("--secure-port={SCHEDULER_PORT}"),
-        format!("--cert-dir={}", file("scheduler")),
-    ]);
-    words
+    client("scheduler", SCHEDULER_PORT)
 }

@@ -11,7 +11,7 @@ use crate::{
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     thread,
     time::{Duration, Instant},
@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(100);
 /// How often each asks each; the table shows the median.
 const TIMES: &str = "5";
+const PATIENCE_EACH: &str = "1";
 /// How a server is asked, and at which port it listens.
 const WAYS: [(&str, u16); 3] = [("http", 8080), ("tcp", 7007), ("udp", 7007)];
 
@@ -182,11 +183,12 @@ fn ask_all<'a>(state: &State, from: &'a Pod, pods: &'a [Pod]) -> Result<Vec<Ques
             }
         }
     }
-    let words = [
-        "tombolo", "lab", "ask", "--output", "json", "--times", TIMES,
-    ];
-    let words = words.map(str::to_owned).into_iter();
-    let words: Vec<String> = words.chain(urls.keys().cloned()).collect();
+    let ask = ["tombolo", "lab", "ask", "--output", "json"];
+    let words = ask
+        .into_iter()
+        .chain(["--times", TIMES, "--timeout", PATIENCE_EACH]);
+    let words = words.map(str::to_owned).chain(urls.keys().cloned());
+    let words: Vec<String> = words.collect();
     let said = Kubectl::of(state, from.number).exec(&from.name, &words)?;
     let asked: Vec<Asked> = serde_json::from_str(&said).map_err(|error| Error::Tool {
         tool: format!("asking from pod {}", from.name),
@@ -240,19 +242,22 @@ pub fn judge(questions: &[Question<'_>], report: &mut Report) {
     }
     for ((.., family, way), cell) in &cells {
         let mut times = Vec::new();
+        let mut failures = BTreeSet::new();
         for question in cell {
             match trouble(question) {
                 None => times.push(question.asked.microseconds),
-                Some(trouble) => report.failures.push(format!(
-                    "{} ({}) → {} ({}), {}: {trouble}",
-                    question.from.name,
-                    question.from.node,
-                    question.to.name,
-                    question.to.node,
-                    question.asked.url
-                )),
+                Some(trouble) => {
+                    let Question {
+                        from, to, asked, ..
+                    } = question;
+                    failures.insert(format!(
+                        "{} ({}) → {} ({}), {}: {trouble}",
+                        from.name, from.node, to.name, to.node, asked.url
+                    ));
+                }
             }
         }
+        report.failures.extend(failures);
         times.sort_unstable();
         report.pods.push(Row {
             from: cell[0].from.cluster.clone(),
