@@ -1,78 +1,42 @@
-//! The README's first command: a network of two clusters on this machine, seen working.
+//! The README's first command: two clusters on this machine, meshed and seen working.
 //!
-//! Everything it shows comes from `tombolo lab`; here it is only built and called for each routing mode in turn.
+//! Everything it shows comes from `tombolo`; here it is only built, and called as a user would call it.
 
-use std::process::{Command, Stdio};
+mod bare;
+mod mesh;
+mod steps;
 
-use anyhow::{Result, bail};
-use clap::Args;
+use std::process::Command;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
 
 use crate::process::{binaries, cargo, privileged, run as execute};
-use crate::setup;
 
 #[derive(Args)]
 pub struct Options {
-    /// Leave the last network running, to look around in
+    /// Leave the lab running, to look around in
     #[arg(long)]
     keep: bool,
+    /// Nodes and pods as plain namespaces without Kubernetes, in both routing modes: who reaches whom
+    #[arg(long)]
+    bare: bool,
+    /// What goes to standard output at the end; the steps go to standard error
+    #[arg(short, long, value_enum, default_value_t = Output::Text, conflicts_with = "bare")]
+    output: Output,
 }
 
-const MODES: [&str; 2] = ["tunnel", "native"];
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
 
 pub fn run(options: &Options) -> Result<()> {
-    setup::run(setup::Extent::Running)?;
-    build()?;
-    let mut tables = Vec::new();
-    let mut failed = Vec::new();
-    for mode in MODES {
-        let mut up = tombolo(&["lab", "up", "--bare", "--clusters", "2", "--nodes", "2"])?;
-        execute(up.args(["--routing-mode", mode]))?;
-        let (table, well) = check()?;
-        tables.push(table + &news()?);
-        if !well {
-            failed.push(mode);
-        }
-        if !options.keep || Some(&mode) != MODES.last() {
-            execute(&mut tombolo(&["lab", "down"])?)?;
-        }
+    match options.bare {
+        true => bare::run(options.keep),
+        false => mesh::run(options.keep, options.output == Output::Json),
     }
-    println!("\n{}", tables.join("\n"));
-    if options.keep {
-        println!(
-            "The lab is still there: see `{} lab --help`.",
-            binaries("release").join("tombolo").display()
-        );
-    }
-    if !failed.is_empty() {
-        bail!(
-            "not everything is as it should be in routing mode {}",
-            failed.join(" and ")
-        );
-    }
-    Ok(())
-}
-
-/// The table of who reaches whom, and whether it is as it should be.
-fn check() -> Result<(String, bool)> {
-    eprintln!("$ tombolo lab check");
-    let mut check = tombolo(&["lab", "check"])?;
-    let output = check
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()?;
-    Ok((String::from_utf8(output.stdout)?, output.status.success()))
-}
-
-/// Adds a pod; what is said of who has learnt of it how soon.
-fn news() -> Result<String> {
-    eprintln!("$ tombolo lab pod add c1-n1");
-    let mut add = tombolo(&["lab", "pod", "add", "c1-n1"])?;
-    let output = add.stdin(Stdio::null()).output()?;
-    let said = String::from_utf8(output.stderr)?;
-    if !output.status.success() {
-        bail!("`tombolo lab pod add c1-n1` failed: {}", said.trim());
-    }
-    Ok(format!("a new pod, {said}"))
 }
 
 /// Builds what a lab runs: the program and the CNI plugin, optimised.

@@ -26,7 +26,7 @@ struct Arguments {
 enum Verb {
     /// Install what is missing on this machine to build, run and check Tombolo
     Setup,
-    /// Bring up two clusters of two nodes, show who reaches whom in both routing modes, take them down
+    /// Bring up two clusters of two nodes, mesh them, show that their pods answer each other, take them down
     Lab(lab::Options),
     /// Run all tests
     Test(test::Options),

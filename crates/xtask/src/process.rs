@@ -29,7 +29,7 @@ pub fn binaries(profile: &str) -> PathBuf {
     clippy::disallowed_methods,
     reason = "xtask is a program, its input is its environment"
 )]
-fn variable(name: &str) -> Option<String> {
+pub fn variable(name: &str) -> Option<String> {
     env::var(name).ok()
 }
 
