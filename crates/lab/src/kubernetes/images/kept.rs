@@ -3,10 +3,11 @@
 //! One process at a time makes, gives and drops what is kept. A few builds are kept, and none is needed.
 
 use crate::{Error, error::Result};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use std::{
-    fs::{self, File},
+    fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::ErrorKind,
+    io::{self, ErrorKind},
     os::unix::fs::{MetadataExt as _, symlink},
     path::{Path, PathBuf},
     thread,
@@ -54,9 +55,20 @@ impl Kept {
     /// Gives them to a runtime that does not run.
     pub fn give(&self, to: &Path) -> Result<()> {
         let path = self.path();
-        let used = File::open(&path).and_then(|folder| folder.set_modified(SystemTime::now()));
-        used.map_err(Error::file("mark", &path))?;
+        self.mark_used().map_err(Error::file("mark", &path))?;
         share(&path, to)
+    }
+
+    fn mark_used(&self) -> io::Result<()> {
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_NOW,
+        };
+        let times = Timestamps {
+            last_access: now,
+            last_modification: now,
+        };
+        Ok(utimensat(CWD, self.path(), &times, AtFlags::empty())?)
     }
 
     /// Keeps what a runtime has that does not run, and drops those that were used longest ago.
