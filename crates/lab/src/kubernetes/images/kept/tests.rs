@@ -58,7 +58,14 @@ fn the_builds_that_were_used_last_are_kept() {
             kept.put(&made).unwrap();
         }
         let node = folder.make(&format!("node{number}"));
+        let path = cache.join(key);
+        let before = fs::metadata(&path).unwrap().modified().unwrap();
         kept.give(&node).unwrap();
+        let build = fs::File::open(&path).unwrap();
+        assert!(build.metadata().unwrap().modified().unwrap() >= before);
+        // The clock of files may stand still meanwhile.
+        let used = SystemTime::UNIX_EPOCH + Duration::from_secs(number as u64);
+        build.set_modified(used).unwrap();
         assert_eq!(fs::read_to_string(node.join("blob")).unwrap(), "an image");
     }
     assert!(open("a").is_there());
