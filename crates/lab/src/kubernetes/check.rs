@@ -3,6 +3,7 @@
 //! Every part adds what it has seen to the report, and what went wrong; none looks at the inside of Tombolo.
 
 mod pods;
+mod services;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -10,11 +11,14 @@ mod tests;
 use crate::{error::Result, state::State};
 use pods::Row;
 use serde::Serialize;
+use services::Calls;
 
 #[derive(Serialize)]
 pub struct Report {
     /// Who was asked by whom, which way.
     pods: Vec<Row>,
+    /// What came of calling each cluster's address of a service of all clusters.
+    services: Vec<Calls>,
     /// What was seen, in words.
     seen: Vec<String>,
     /// What should not be.
@@ -35,9 +39,11 @@ impl Report {
 pub fn check(state: &State) -> Result<Report> {
     let mut report = Report {
         pods: Vec::new(),
+        services: Vec::new(),
         seen: Vec::new(),
         failures: Vec::new(),
     };
-    pods::check(state, &mut report)?;
+    let pods = pods::check(state, &mut report)?;
+    services::check(state, &pods, &mut report)?;
     Ok(report)
 }

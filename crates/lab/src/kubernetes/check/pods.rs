@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const NAME: &str = "echo";
+pub const NAME: &str = "echo";
 const PATIENCE: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(100);
 /// How often each asks each; the table shows the median.
@@ -60,7 +60,7 @@ pub struct Question<'a> {
     pub asked: Asked,
 }
 
-pub fn check(state: &State, report: &mut Report) -> Result<()> {
+pub fn check(state: &State, report: &mut Report) -> Result<Vec<Pod>> {
     let start = Instant::now();
     let pods = deploy(state)?;
     report.seen.push(format!(
@@ -71,7 +71,7 @@ pub fn check(state: &State, report: &mut Report) -> Result<()> {
     let questions = at_once(&pods, |pod| ask_all(state, pod, &pods))?;
     let questions: Vec<_> = questions.into_iter().flatten().collect();
     judge(&questions, report);
-    Ok(())
+    Ok(pods)
 }
 
 /// Has a pod run on each node of each cluster.
@@ -280,7 +280,7 @@ pub fn judge(questions: &[Question<'_>], report: &mut Report) {
     ));
 }
 
-fn at_once<'a, T: Sync, U: Send>(
+pub fn at_once<'a, T: Sync, U: Send>(
     each: &'a [T],
     work: impl Fn(&'a T) -> Result<U> + Sync,
 ) -> Result<Vec<U>> {

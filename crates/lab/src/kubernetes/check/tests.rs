@@ -1,6 +1,7 @@
 use super::{
     Report,
     pods::{Pod, Question, judge},
+    services,
 };
 use crate::ask::Asked;
 use serde_json::{Value, json};
@@ -31,6 +32,7 @@ fn report(answers: &[(u64, Value)]) -> Report {
     });
     let mut report = Report {
         pods: Vec::new(),
+        services: Vec::new(),
         seen: Vec::new(),
         failures: Vec::new(),
     };
@@ -67,4 +69,45 @@ fn only_the_right_answer_counts() {
 #[test]
 fn nothing_asked_is_not_well() {
     assert!(!report(&[]).well());
+}
+
+#[test]
+fn a_cluster_that_never_answers_for_a_service_is_told_of() {
+    let asked = |answer: Value| Asked {
+        url: "http://172.20.0.9:80".into(),
+        microseconds: 400,
+        error: answer.is_null().then(|| "no answer".to_owned()),
+        answer,
+    };
+    let answers = |clusters: &[&str]| -> Vec<Asked> {
+        let each = clusters
+            .iter()
+            .map(|cluster| asked(json!({"cluster": cluster})));
+        each.collect()
+    };
+    let judge = |asked: &[Asked]| {
+        let mut report = report(&[]);
+        report.seen.clear();
+        let clusters = ["cluster1", "cluster2"].into();
+        services::judge(&pod(1), "172.20.0.9".into(), asked, &clusters, &mut report);
+        report
+    };
+    let well = judge(&answers(&["cluster2", "cluster1", "cluster2", "cluster2"]));
+    assert_eq!(well.failures, [""; 0]);
+    assert_eq!(
+        well.seen,
+        [
+            "4 calls of Service echo at 172.20.0.9 in cluster1 were answered by cluster1 25 %, cluster2 75 %"
+        ]
+    );
+    let mut one = answers(&["cluster1"]);
+    one.push(asked(Value::Null));
+    let ill = judge(&one);
+    assert_eq!(ill.failures.len(), 2, "{:?}", ill.failures);
+    assert!(ill.failures[0].ends_with("no answer"), "{:?}", ill.failures);
+    assert!(
+        ill.failures[1].contains("cluster2 never answers"),
+        "{:?}",
+        ill.failures
+    );
 }
