@@ -50,21 +50,19 @@ impl Services {
     }
 
     fn summary(&self, name: &Namespaced, service: &Service) -> ServiceSummary {
-        // Those of one family and port stand for all: a backend of two ports is one backend.
-        let mut known: BTreeSet<std::net::IpAddr> = BTreeSet::new();
-        let mut used = BTreeSet::new();
-        let mut used_remote = BTreeSet::new();
-        for pool in &service.pools {
-            for (backend, verdict) in pool.verdicts() {
-                known.insert(backend.ip);
-                if weight(&verdict) > 0 {
-                    used.insert(backend.ip);
-                    if verdict.cluster != self.here().cluster {
-                        used_remote.insert(backend.ip);
-                    }
-                }
+        // A backend of two families or ports is one backend: those of the pool that has most stand for all.
+        let own = self.here().cluster;
+        let counts = service.pools.iter().map(|pool| {
+            let (mut known, mut used, mut remote) = (0, 0, 0);
+            for (_, verdict) in pool.verdicts() {
+                let is_used = weight(&verdict) > 0;
+                known += 1;
+                used += usize::from(is_used);
+                remote += usize::from(is_used && verdict.cluster != own);
             }
-        }
+            (known, used, remote)
+        });
+        let (known, used, used_remote) = counts.max().unwrap_or_default();
         let definition = &service.definition.value;
         let ports = definition.ports.iter();
         ServiceSummary {
@@ -77,9 +75,9 @@ impl Services {
             global: definition.sharing.global,
             shared: definition.sharing.is_exported(),
             affinity: definition.sharing.affinity.word().into(),
-            backends: known.len(),
-            used: used.len(),
-            used_remote: used_remote.len(),
+            backends: known,
+            used,
+            used_remote,
             conditions: self.conditions(name, service),
         }
     }

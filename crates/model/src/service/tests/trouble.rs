@@ -85,7 +85,21 @@ fn global_elsewhere_and_not_here_is_told_of() {
 #[test]
 fn summaries_count_what_is_used() {
     let mut bench = Bench::ready();
-    bench.define("web", definition("10.96.0.10", global(Affinity::None)));
+    let mut service = definition("10.96.0.10", global(Affinity::None));
+    // Of two families and two ports, each backend is one.
+    service
+        .cluster_ips
+        .push("fd00:96::10".parse().expect("an address"));
+    service.ports.push(ServicePort {
+        name: "admin".into(),
+        ..http(81)
+    });
+    bench.define("web", service);
+    bench.offer(
+        OWN,
+        "web-6",
+        offer("c1", "web", &[("fd00:1::1", State::Active)]),
+    );
     bench.offer(
         OWN,
         "web-1",
@@ -101,5 +115,5 @@ fn summaries_count_what_is_used() {
         (summary.backends, summary.used, summary.used_remote),
         (3, 2, 1)
     );
-    assert_eq!(summary.ports, ["80/TCP"]);
+    assert_eq!(summary.ports, ["80/TCP", "81/TCP"]);
 }
