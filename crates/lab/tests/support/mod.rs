@@ -18,6 +18,7 @@ pub mod bare;
 pub mod held;
 pub mod kubernetes;
 pub mod traffic;
+pub mod user;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
