@@ -30,6 +30,7 @@ fn with_client(test: impl FnOnce(&mut Node, &mut Client) + Send) {
     let number = NEXT_NAME.fetch_add(1, Ordering::Relaxed);
     let group = format!("dp-service-{}-{number}", std::process::id());
     let folder = cgroup::create(&group).expect("a control group; run as root");
+    let group = Group(group);
     on_node(RoutingMode::Native, |node| {
         let netlink = Netlink::open().expect("netlink");
         let lo = netlink.link("lo").expect("links").expect("lo").index;
@@ -38,10 +39,19 @@ fn with_client(test: impl FnOnce(&mut Node, &mut Client) + Send) {
         config.cgroup = Some(folder.clone());
         open(node, config);
         let mut client = Client::start();
-        cgroup::add(&group, client.pid()).expect("the process is in the group");
+        cgroup::add(&group.0, client.pid()).expect("the process is in the group");
         test(node, &mut client);
     });
-    cgroup::remove(&group).expect("the group is removed");
+}
+
+/// Goes also when the test fails.
+struct Group(String);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // A second panic would end all tests.
+        let _ = cgroup::remove(&self.0);
+    }
 }
 
 fn open(node: &mut Node, config: crate::Config) {
