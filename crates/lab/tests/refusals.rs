@@ -323,3 +323,39 @@ fn only_root_makes_labs() {
     assert_refused(&output.unwrap(), &["root", "sudo"]);
     assert_eq!(lab.remains(), Vec::<String>::new());
 }
+
+#[test]
+fn helm_of_another_version_installs_nothing() {
+    let folder = std::env::temp_dir().join(format!("tombolo-{}-helm", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let old = folder.join("helm");
+    fs::write(&old, "#!/bin/sh\necho v2.17.0+ga690bad\n").unwrap();
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o755)).unwrap();
+    let install = |helm: &std::path::Path| {
+        let output = std::process::Command::new(program("tombolo"))
+            .args(["install", "--kubeconfig", "/nowhere/kubeconfig", "--helm"])
+            .arg(helm)
+            .output();
+        output.unwrap()
+    };
+    let (refused, absent) = (install(&old), install(&folder.join("none")));
+    fs::remove_dir_all(&folder).unwrap();
+    assert_refused(&refused, &["v2.17.0", "version 3 or 4 is needed", "--helm"]);
+    assert_refused(&absent, &["helm is not there", "tombolo lab binaries"]);
+}
+
+#[test]
+fn clusters_that_do_not_fit_into_memory_are_not_begun() {
+    let lab = Lab::planned("memory");
+    let told = std::env::temp_dir().join(&lab.name);
+    fs::write(&told, "MemTotal: 4000000 kB\nMemAvailable: 1024000 kB\n").unwrap();
+    let up = "mount --bind \"$1\" /proc/meminfo && exec \"$2\" lab up --name \"$3\"";
+    let output = std::process::Command::new("unshare")
+        .args(["--mount", "sh", "-c", up, "sh"])
+        .args([&told, &program("tombolo")])
+        .arg(&lab.name)
+        .output();
+    fs::remove_file(&told).unwrap();
+    assert_refused(&output.unwrap(), &["1000 MiB"]);
+    assert_eq!(lab.remains(), Vec::<String>::new());
+}
