@@ -12,9 +12,11 @@ use std::{net::SocketAddr, path::PathBuf};
 
 mod binaries;
 mod mesh;
+mod node;
 mod run;
 mod up;
 use mesh::{MeshVerb, ProcessVerb, StoreVerb};
+use node::NodeVerb;
 pub use run::run;
 use up::Up;
 
@@ -64,6 +66,9 @@ pub enum Command {
     /// Add and delete pods of a bare lab
     #[command(subcommand)]
     Pod(PodVerb),
+    /// Add nodes to clusters of Kubernetes, and take them away
+    #[command(subcommand)]
+    Node(NodeVerb),
     /// Stop, kill and start the programs of machines
     #[command(subcommand)]
     Process(ProcessVerb),

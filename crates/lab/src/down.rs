@@ -119,7 +119,10 @@ pub fn down(lab: &str) -> Result<bool> {
         note(Netns::delete(name).map_err(Error::from));
     }
     if !problems.is_empty() {
-        return Err(Error::Remaining { problems });
+        return Err(Error::Remaining {
+            what: "the lab".into(),
+            problems,
+        });
     }
     for folder in [hold(lab), disk(lab), folder(lab)] {
         match fs::remove_dir_all(&folder) {
@@ -136,7 +139,7 @@ pub fn down(lab: &str) -> Result<bool> {
     Ok(true)
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -169,8 +169,12 @@ pub enum Error {
     Refused { node: NodeId, message: String },
     #[error("{node} already has all the pods its range can hold")]
     NodeFull { node: NodeId },
-    #[error("the lab could not be taken down wholly: {}; run the command again", problems.join("; "))]
-    Remaining { problems: Vec<String> },
+    #[error(
+        "{cluster} already has all the nodes that a cluster can have; delete one with `tombolo lab node delete`"
+    )]
+    ClusterFull { cluster: String },
+    #[error("{what} could not be taken down wholly: {}; run the command again", problems.join("; "))]
+    Remaining { what: String, problems: Vec<String> },
 }
 
 impl Error {

@@ -17,6 +17,7 @@ use crate::{
     },
     site::Site,
 };
+use tombolo_linux::netns::Netns;
 use tombolo_model::net::RoutingMode;
 
 /// The machine's only device, and what the agent is told to use.
@@ -114,6 +115,21 @@ fn make_gateway(lab: &str, shape: &Shape, cluster: u8, router: &Site) -> Result<
         router.routes_by(&port, &cluster_pod_ranges(cluster), &wire.gateway)?;
     }
     Ok(gateway)
+}
+
+/// Lays the wire of a machine that joins later.
+pub fn add(lab: &str, shape: &Shape, machine: MachineId) -> Result<()> {
+    let gateway = Site::open(lab, Namespace::Gateway(machine.cluster()))?;
+    make_machine(lab, shape, machine, &gateway)
+}
+
+/// Takes a machine's wire away, and its network with it. Nothing there is fine.
+pub fn remove(lab: &str, machine: MachineId) -> Result<()> {
+    let gateway = Site::open(lab, Namespace::Gateway(machine.cluster()))?;
+    if let Some(port) = gateway.netlink.link(&port(machine))? {
+        gateway.netlink.delete_link(port.index)?;
+    }
+    Ok(Netns::delete(&Namespace::Machine(machine).name(lab))?)
 }
 
 fn switch_mac(cluster: u8) -> [u8; 6] {

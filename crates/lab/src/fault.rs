@@ -165,6 +165,19 @@ pub fn set_delay(lab: &mut Lab, machine: MachineId, delay_ms: u32) -> Result<()>
     lab.save()
 }
 
+/// Makes a machine's wire what it was, before the machine goes.
+pub fn forget(lab: &mut Lab, machine: MachineId) -> Result<()> {
+    let target = Target::Machine(machine);
+    let known = *faults(lab, target);
+    if known.delay_ms.is_some() {
+        set_delay(lab, machine, 0)?;
+    }
+    if known.mtu.is_some() {
+        set_mtu(lab, target, fabric::MTU)?;
+    }
+    Ok(())
+}
+
 fn gateway(lab: &Lab, cluster: u8) -> Result<Site> {
     Site::open(&lab.name, Namespace::Gateway(cluster))
 }

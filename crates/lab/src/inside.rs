@@ -28,6 +28,8 @@ pub const FACTS: &str = "/run/lab/facts.json";
 /// Every node mounts over this one folder of the machine. Removing it there would take the mounts away from all of
 /// them, so each lab holds it by a folder of its own below.
 pub const KEPT: &str = "/var/lib/tombolo";
+/// Where this machine keeps networks by name.
+const NETWORKS: &str = "/run/netns";
 pub const POD_INTERFACE: &str = "eth0";
 
 /// Furnishes the node's mounts and host name, then holds its namespaces until killed. With a folder for images it is made
@@ -35,6 +37,8 @@ pub const POD_INTERFACE: &str = "eth0";
 pub fn init(host_name: &str, images: Option<&Path>) -> Result<()> {
     let name_file = "/proc/sys/kernel/hostname";
     fs::write(name_file, host_name).map_err(Error::file("write", name_file))?;
+    // Copies of their mounts would keep other machines' networks for as long as this machine lives.
+    mount::unmount_all(NETWORKS)?;
     fs::create_dir_all(KEPT).map_err(Error::file("create", KEPT))?;
     mount::tmpfs(KEPT)?;
     mount::tmpfs("/run")?;

@@ -15,6 +15,7 @@ mod control;
 mod door;
 mod images;
 mod install;
+mod join;
 mod kubeconfig;
 mod kubectl;
 mod node;
@@ -38,6 +39,7 @@ use std::{
 pub use check::check;
 pub use door::run as run_door;
 pub use images::load as load_images;
+pub use join::{add as add_node, delete as delete_node};
 pub use kubeconfig::path as kubeconfig;
 pub use ready::trouble;
 pub use status::{ClusterStatus, clusters};

@@ -152,7 +152,7 @@ pub fn programs(lab: &State, chosen: impl Fn(MachineId, Role) -> bool) -> Vec<(M
             .iter()
             .map(move |role| (machine, *role))
     };
-    let all = lab.shape.machines().flat_map(roles);
+    let all = lab.machines.keys().copied().flat_map(roles);
     all.filter(|(machine, role)| chosen(*machine, *role))
         .collect()
 }

@@ -5,7 +5,9 @@
 use crate::{
     Error,
     error::Result,
-    plan::{Cluster, MachineId, PodId, Shape, Target, check_name, cluster_name},
+    plan::{
+        Cluster, MachineId, NodeId, PodId, Shape, Target, check_name, cluster_name, parse_cluster,
+    },
     process::Process,
 };
 use serde::{Deserialize, Serialize};
@@ -191,6 +193,14 @@ impl State {
         }
     }
 
+    /// The nodes that there are now, whatever the lab was made with.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + use<'_> {
+        self.machines.keys().filter_map(|machine| match machine {
+            MachineId::Node(node) => Some(*node),
+            MachineId::Control(_) => None,
+        })
+    }
+
     /// The number of a cluster, usually that of its name.
     pub fn cluster_id(&self, cluster: u8) -> u8 {
         self.numbers.get(&cluster).copied().unwrap_or(cluster)
@@ -250,6 +260,21 @@ impl State {
         }
         let known = self.shape.clusters().map(cluster_name);
         Err(self.unknown("cluster", cluster_name(cluster), known))
+    }
+
+    /// The cluster that people call so: by its own name, or by its number as in `cluster1` and `c1`.
+    pub fn find_cluster(&self, text: &str) -> Result<u8> {
+        let mut clusters = self.shape.clusters();
+        let named = clusters.find(|cluster| self.cluster_name(*cluster) == text);
+        let numbered = parse_cluster(text).filter(|cluster| *cluster <= self.shape.clusters);
+        named.or(numbered).ok_or_else(|| {
+            let known = self.shape.clusters();
+            self.unknown(
+                "cluster",
+                text.into(),
+                known.map(|known| self.cluster_name(known)),
+            )
+        })
     }
 
     pub fn check_target(&self, target: Target) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What each verb does: opens the lab, calls the module that knows how, prints the answer.
 
-use super::{Command, Hidden, ImageVerb, OutputFormat, PodVerb, PodWords, mesh};
+use super::{Command, Hidden, ImageVerb, OutputFormat, PodVerb, PodWords, mesh, node};
 use crate::{
     Error,
     ask::Ask,
@@ -59,12 +59,13 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Image(ImageVerb::Load { lab, file }) => {
             let lab = Lab::open(&lab.name)?;
             kubernetes::of(&lab)?;
-            let nodes: Vec<NodeId> = lab.shape.nodes().collect();
+            let nodes: Vec<NodeId> = lab.nodes().collect();
             kubernetes::load_images(&lab, &nodes, &file)?;
         }
         Command::Echo(echo) => echo.run()?,
         Command::Ask { ask, output } => return run_ask(&ask, output.output),
         Command::Pod(verb) => run_pod(verb)?,
+        Command::Node(verb) => node::run(verb)?,
         Command::Process(verb) => mesh::run_process(verb)?,
         Command::Mesh(verb) => mesh::run_mesh(verb)?,
         Command::Store(verb) => mesh::run_store(verb)?,

@@ -19,6 +19,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Clocks are one machine's, but rounding is not.
 const SKEW: Duration = Duration::from_secs(3600);
 
+/// What the cluster's own authority is called among its files.
+const FILE: &str = "ca";
+
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub certificate: String,
@@ -45,19 +48,26 @@ pub struct Owner<'a> {
 impl Authority {
     pub fn make(name: &str) -> Result<Authority> {
         let key = KeyPair::generate().map_err(fail)?;
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![
-            KeyUsagePurpose::KeyCertSign,
-            KeyUsagePurpose::CrlSign,
-            KeyUsagePurpose::DigitalSignature,
-        ];
-        set_validity(&mut params);
+        let params = params_of(name);
         let certificate = params.self_signed(&key).map_err(fail)?.pem();
         let text = key.serialize_pem();
         Ok(Authority {
             issuer: Issuer::new(params, key),
+            certificate,
+            key: text,
+        })
+    }
+
+    /// The authority `name` as it was written.
+    pub fn read(folder: &Path, name: &str) -> Result<Authority> {
+        let read = |end: &str| {
+            let path = folder.join(format!("{FILE}.{end}"));
+            fs::read_to_string(&path).map_err(Error::file("read", path))
+        };
+        let (certificate, text) = (read("crt")?, read("key")?);
+        let key = KeyPair::from_pem(&text).map_err(fail)?;
+        Ok(Authority {
+            issuer: Issuer::new(params_of(name), key),
             certificate,
             key: text,
         })
@@ -95,10 +105,10 @@ impl Authority {
         })
     }
 
-    /// Writes the authority with its key, for the one program that signs for others.
-    pub fn write(&self, folder: &Path, name: &str) -> Result<()> {
-        self.write_certificate(folder, name)?;
-        write(&folder.join(format!("{name}.key")), &self.key)
+    /// Writes the authority with its key, for the one program that signs for others, and for nodes that come later.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        self.write_certificate(folder, FILE)?;
+        write(&folder.join(format!("{FILE}.key")), &self.key)
     }
 
     pub fn write_certificate(&self, folder: &Path, name: &str) -> Result<()> {
@@ -134,6 +144,19 @@ pub fn write(path: &Path, text: &str) -> Result<()> {
         .map_err(fail())?;
     file.write_all(text.as_bytes()).map_err(fail())?;
     fs::rename(&draft, path).map_err(fail())
+}
+
+fn params_of(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::CrlSign,
+        KeyUsagePurpose::DigitalSignature,
+    ];
+    set_validity(&mut params);
+    params
 }
 
 fn set_validity(params: &mut CertificateParams) {

@@ -49,7 +49,7 @@ pub const SCHEDULER_PORT: u16 = 10259;
 pub fn found(state: &State, cluster: u8, authority: &Authority) -> Result<()> {
     let folder = state.path_in(MachineId::Control(cluster), FOLDER)?;
     fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
-    authority.write(&folder, "ca")?;
+    authority.write(&folder)?;
     authority::write_token_keys(&folder)?;
     let mut addresses = api_addresses(state, cluster);
     addresses.push(Ipv4Addr::LOCALHOST.into());

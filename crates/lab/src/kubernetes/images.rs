@@ -116,6 +116,15 @@ fn made_of(state: &State) -> Result<[PathBuf; 4]> {
     ])
 }
 
+/// Starts the runtime of a node that joins later, with the lab's own images.
+pub fn give(lab: &mut Lab, node: NodeId) -> Result<()> {
+    let kept = Kept::open(&made_of(lab)?)?;
+    fill(lab, node, &kept)?;
+    drop(kept);
+    machine::start(lab, node.into(), Role::Containerd)?;
+    machine::wait_until_ready(lab, node.into(), Role::Containerd)
+}
+
 /// Gives a node whose runtime does not run the images that are kept, or makes them there, to be kept.
 fn fill(lab: &mut Lab, node: NodeId, kept: &Kept) -> Result<()> {
     let folder = disk(&lab.name).join(node.to_string());

@@ -25,12 +25,16 @@ use std::{
 
 const NODE_PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
+/// What the programs of a cluster and of a node have been seen to take, with what starting takes for a while.
+const CLUSTER_MIB: u64 = 600;
+pub const NODE_MIB: u64 = 200;
 
 /// Makes the lab, and gives it back when Tombolo is ready, or without it when all nodes are known to their clusters.
 pub fn up(name: &str, shape: Shape, clusters: Vec<Cluster>, with_tombolo: bool) -> Result<Lab> {
     crate::plan::check_name(name)?;
     shape.check()?;
-    check_memory(&shape)?;
+    let of_nodes = u64::from(shape.nodes_per_cluster) * NODE_MIB;
+    check_memory(u64::from(shape.clusters) * (CLUSTER_MIB + of_nodes))?;
     let mut kubernetes = Kubernetes {
         clusters: (1..).zip(clusters).collect(),
         ..Kubernetes::default()
@@ -73,12 +77,8 @@ fn programs(shape: &Shape) -> Result<BTreeMap<String, PathBuf>> {
     Ok(built.chain(packaged).collect())
 }
 
-/// What the programs of a cluster and of a node have been seen to take, with what starting takes for a while.
-fn check_memory(shape: &Shape) -> Result<()> {
-    const CLUSTER_MIB: u64 = 600;
-    const NODE_MIB: u64 = 200;
-    let clusters = u64::from(shape.clusters);
-    let needed = clusters * (CLUSTER_MIB + u64::from(shape.nodes_per_cluster) * NODE_MIB);
+/// Refuses what would not fit into this machine's memory.
+pub fn check_memory(needed: u64) -> Result<()> {
     let available = available_mib()?;
     if available < needed {
         return Err(Error::Memory { needed, available });

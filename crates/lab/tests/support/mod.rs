@@ -68,7 +68,7 @@ impl Lab {
         let mut words = words.split_whitespace();
         let verb = words.next().expect("a verb");
         // These have verbs of their own; the name goes after those.
-        let nested = ["image", "pod", "process", "mesh", "store"].contains(&verb);
+        let nested = ["image", "node", "pod", "process", "mesh", "store"].contains(&verb);
         let mut command = Command::new(program("tombolo"));
         command.arg("lab").arg(verb);
         command.args(words.by_ref().take(usize::from(nested)));
