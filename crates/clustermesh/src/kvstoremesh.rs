@@ -1,9 +1,12 @@
 //! Copies what peers have into our own store, byte for byte, so that the agents of a cluster read one store only.
 //!
-//! A peer that is taken out of the mesh is drained in steps, and can't come back amid them:
+//! A peer that is taken out of the mesh is drained in steps. Until its records go it can come back at any time, and what is
+//! there of it is brought up to date as after a cut; only the last step is done to its end first:
 //!
 //! ```text
 //! Copying ──► Leaving: its config goes ──► Grace: agents leave it ──► Draining: canaries, then records ──► gone
+//!    ▲               │ it comes back             │
+//!    └───────────────┴───────────────────────────┘
 //! ```
 //! A peer that was taken out while no copier ran is not looked for: its keys end with their leases.
 //!
@@ -90,9 +93,13 @@ impl Kvstoremesh {
         self.grace = grace;
     }
 
-    /// False while a former life of this peer is being drained: try again when it has gone.
+    /// False while records of this peer's former life are going: try again when they have gone.
     pub fn add(&mut self, peer: &str) -> bool {
-        if let Some(copied) = self.peers.get(peer) {
+        if let Some(copied) = self.peers.get_mut(peer) {
+            if let Step::Leaving | Step::Grace { .. } = copied.step {
+                *copied = Copied::new();
+                self.writer.keep(config_key(peer));
+            }
             return copied.step == Step::Copying;
         }
         for resource in Resource::ALL {
@@ -106,13 +113,7 @@ impl Kvstoremesh {
                 .add_set(prefix.into(), Some(canary.to_string().into()));
         }
         self.writer.keep(config_key(peer));
-        let copied = Copied {
-            step: Step::Copying,
-            term: 0,
-            tree: Tree::State,
-            rejects: BTreeMap::new(),
-        };
-        self.peers.insert(peer.to_owned(), copied);
+        self.peers.insert(peer.to_owned(), Copied::new());
         true
     }
 
@@ -237,6 +238,17 @@ impl Kvstoremesh {
             }
             true
         });
+    }
+}
+
+impl Copied {
+    fn new() -> Copied {
+        Copied {
+            step: Step::Copying,
+            term: 0,
+            tree: Tree::State,
+            rejects: BTreeMap::new(),
+        }
     }
 }
 

@@ -250,8 +250,10 @@ impl<R: Role> Peers<R> {
                 cluster: name.clone(),
                 phase: "waiting".into(),
                 endpoints: entry.peer.endpoints.clone(),
-                trouble: Some("what was known of it before is still being put away".into()),
-                hint: "wait: agents are given three minutes, or --drain-grace, to leave it".into(),
+                trouble: Some(
+                    "its records of the time before it was taken out are just being removed".into(),
+                ),
+                hint: "wait some seconds: it is read as soon as they are gone".into(),
                 ..PeerStatus::default()
             });
         }
