@@ -109,15 +109,6 @@ impl OperatorOptions {
     pub fn id(&self) -> ClusterId {
         ClusterId(self.cluster_id)
     }
-
-    /// Bits of an identity below its cluster's number.
-    fn identity_shift(&self) -> u8 {
-        if self.max_connected_clusters == 511 {
-            15
-        } else {
-            16
-        }
-    }
 }
 
 /// What controllers work with.

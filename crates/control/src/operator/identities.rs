@@ -23,7 +23,6 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use tombolo_k8s::client::{Api, Error, Selection};
-use tombolo_model::id::ClusterId;
 
 use super::Operator;
 use crate::{
@@ -58,9 +57,7 @@ pub async fn run(operator: &Operator) {
     let mut endpoints = feed(Api::CILIUM_ENDPOINTS);
     let half = Duration::from_secs(operator.options.identities.identity_gc_after) / 2;
     let start = Instant::now();
-    let range =
-        ClusterId(operator.options.cluster_id).identities(operator.options.identity_shift());
-    let mut usage = Usage::new(half, range);
+    let mut usage = Usage::new(half);
     let round = half.min(Duration::from_secs(60)) / 2;
     let mut next = start + round;
     loop {

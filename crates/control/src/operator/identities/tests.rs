@@ -1,7 +1,7 @@
 use super::usage::{Step, Usage};
 use std::time::Duration;
 use tombolo_k8s::client::{Api, Item, ObjectName};
-use tombolo_model::{event::Event, id::ClusterId};
+use tombolo_model::event::Event;
 
 const HALF: u64 = 100;
 
@@ -36,7 +36,7 @@ fn seconds(number: u64) -> Duration {
 }
 
 fn usage() -> Usage {
-    let mut usage = Usage::new(seconds(HALF), ClusterId(1).identities(16));
+    let mut usage = Usage::new(seconds(HALF));
     usage.identity(Ok(Event::Synced), seconds(0));
     usage.endpoint(Ok(Event::Synced), seconds(0));
     usage
@@ -84,16 +84,20 @@ fn one_that_is_used_has_no_mark() {
 }
 
 #[test]
-fn nothing_ends_before_all_is_known_nor_of_another_cluster() {
-    let mut usage = Usage::new(seconds(HALF), ClusterId(1).identities(16));
+fn nothing_ends_before_all_is_known_nor_what_no_cluster_gives() {
+    let mut usage = Usage::new(seconds(HALF));
     identity(&mut usage, 65_600, "1", true, 0);
     usage.identity(Ok(Event::Synced), seconds(0));
     assert_eq!(steps(&usage, 1000), [""; 0]);
     usage.endpoint(Ok(Event::Synced), seconds(0));
     assert_eq!(steps(&usage, 1000), ["end 65600 1"]);
-    identity(&mut usage, 2 * 65_536 + 1, "1", true, 0);
-    identity(&mut usage, 7, "1", true, 0);
+    for reserved in [7, 255, 1 << 24] {
+        identity(&mut usage, reserved, "1", true, 0);
+    }
     assert_eq!(steps(&usage, 1000), ["end 65600 1"]);
+    // Of the time when the cluster had another number.
+    identity(&mut usage, 2 * 65_536 + 1, "1", true, 0);
+    assert_eq!(steps(&usage, 1000), ["end 131073 1", "end 65600 1"]);
 }
 
 #[test]

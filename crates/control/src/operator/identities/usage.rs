@@ -12,9 +12,12 @@ use tombolo_model::{event::Event, id::Identity};
 
 use super::UNUSED;
 
+/// What clusters give. Here it is this cluster's own, or was when the cluster had another number; below are those that mean the
+/// same everywhere, which nobody makes objects of.
+const GIVEN: RangeInclusive<Identity> = Identity(256)..=Identity(0xff_ffff);
+
 pub struct Usage {
     half: Duration,
-    range: RangeInclusive<Identity>,
     identities: BTreeMap<ObjectName, Known>,
     endpoints: BTreeMap<ObjectName, Identity>,
     users: BTreeMap<Identity, usize>,
@@ -75,11 +78,9 @@ struct IdentityOf {
 }
 
 impl Usage {
-    /// Of identities outside of the range it is not for us to say who uses them.
-    pub fn new(half: Duration, range: RangeInclusive<Identity>) -> Usage {
+    pub fn new(half: Duration) -> Usage {
         Usage {
             half,
-            range,
             identities: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             users: BTreeMap::new(),
@@ -106,7 +107,7 @@ impl Usage {
         let Some(identity) = name.name.parse().ok().map(Identity) else {
             return;
         };
-        if !self.range.contains(&identity) {
+        if !GIVEN.contains(&identity) {
             return;
         }
         let form: IdentityForm = item.read().unwrap_or_default();
