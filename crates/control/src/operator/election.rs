@@ -94,10 +94,19 @@ impl Election {
                         renewed = asked;
                     }
                     Ok(Ok(false)) => return "another replica has taken the lease",
-                    Ok(Err(error)) if renewed.elapsed() < PATIENCE => {
+                    Ok(Err(error)) => {
                         operator.troubles.set(ABOUT, error.to_string());
+                        if renewed.elapsed() >= PATIENCE {
+                            return "the lease could not be renewed in time";
+                        }
                     }
-                    Ok(Err(_)) | Err(_) => return "the lease could not be renewed in time",
+                    // Said before we lead no more: whoever sees that sees why.
+                    Err(_) => {
+                        let server = self.client.server();
+                        let silent = format!("the API server {server} does not answer in time");
+                        operator.troubles.set(ABOUT, silent);
+                        return "the lease could not be renewed in time";
+                    }
                 }
             }
         };
