@@ -4,7 +4,8 @@
 //!            ┌─► definitions: the kinds of objects that the others need
 //!  election ─┼─► ranges: what each node's pods have their addresses of
 //!            ├─► identities: the end of those that nobody uses
-//!            ├─► …
+//!            ├─► peers: which ranges other clusters' pods have, so that nobody here gets them
+//!            ├─► mesh: whom the cluster trusts, and what its programs must know for that
 //!            └─► …: each controller watches what it needs and mends what it finds, until the lease is lost
 //! ```
 
@@ -12,6 +13,7 @@ mod definitions;
 mod election;
 mod identities;
 mod mesh;
+mod peers;
 mod ranges;
 mod status;
 #[cfg(test)]
@@ -34,6 +36,7 @@ use crate::{
 pub use definitions::install_all as install_definitions;
 use election::Election;
 use identities::IdentityOptions;
+use peers::PeerOptions;
 use ranges::RangeOptions;
 use status::{OperatorPages, Shown};
 
@@ -69,6 +72,8 @@ pub struct OperatorOptions {
     pub ranges: RangeOptions,
     #[command(flatten)]
     pub identities: IdentityOptions,
+    #[command(flatten)]
+    pub peers: PeerOptions,
     /// Namespace that Tombolo is installed in
     #[arg(
         long,
@@ -130,6 +135,7 @@ impl Operator {
             definitions::keep(self),
             ranges::run(self),
             identities::run(self),
+            peers::run(self),
             mesh::keep(self)
         );
     }

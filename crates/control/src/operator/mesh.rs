@@ -25,16 +25,21 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use ipnet::IpNet;
 use serde_json::json;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tombolo_k8s::client::{Api, ObjectName};
 
-use super::Operator;
+use super::{
+    Operator,
+    ranges::pool::{Family, overlap},
+};
 use crate::{
+    Notice,
     stamp::{now, stamp},
     trust::{Data, Mistake, Own, Peer, SecretName, meet, refuse_same_ids},
 };
-use condition::{Listed, status};
+use condition::{Condition, Known, Listed, Mesh, status};
 use desired::{AGENTS, Inputs, MIRROR, STORE, desired};
 use reach::Reach;
 use seen::{Feeds, Seen, encode};
@@ -90,6 +95,7 @@ pub async fn keep(operator: &Operator) {
         return;
     }
     let (mut feeds, mut seen) = (Feeds::new(operator), Seen::default());
+    let mut others = operator.others.subscribe();
     loop {
         if seen.is_whole() {
             match reconcile(operator, &seen).await {
@@ -97,8 +103,11 @@ pub async fn keep(operator: &Operator) {
                 Err(error) => operator.troubles.set(ABOUT, format!("{error:#}")),
             }
         }
-        // A change, or the time.
-        let _ = timeout(RECHECK, feeds.change(&mut seen)).await;
+        tokio::select! {
+            () = feeds.change(&mut seen) => {}
+            Ok(()) = others.changed() => {}
+            () = sleep(RECHECK) => {}
+        }
         let settled = sleep(SETTLE);
         tokio::pin!(settled);
         loop {
@@ -237,25 +246,68 @@ async fn tell(
     seen: &Seen,
     met: &BTreeMap<String, Result<Peer, Mistake>>,
 ) -> Result<()> {
-    let own = &operator.options.cluster_name;
+    let known = Known {
+        own: &operator.options.cluster_name,
+        met,
+        overlaps: &overlaps(operator),
+    };
     for (name, mesh) in &seen.meshes {
-        let status = status(own, mesh, met, &stamp(now()));
+        let status = status(&known, mesh, &stamp(now()));
         if status == mesh.status {
             continue;
-        }
-        for cluster in &status.clusters {
-            if !mesh.status.clusters.contains(cluster) {
-                let condition = cluster.conditions.first();
-                let reason = condition.map_or("", |condition| &condition.reason);
-                tracing::info!(mesh = %name, cluster = cluster.name, reason, "how it stands has changed");
-            }
         }
         operator
             .client
             .patch_status(Api::CLUSTER_MESHES, name, &status)
             .await?;
+        for cluster in &status.clusters {
+            if let Some(condition) = cluster.news(&mesh.status) {
+                notice(operator, name, mesh, (&cluster.name, condition)).await;
+            }
+        }
     }
     Ok(())
+}
+
+/// Whose pods have addresses of our own pools, and what is to be said of it.
+fn overlaps(operator: &Operator) -> BTreeMap<String, String> {
+    let families = operator.options.ranges.families().unwrap_or_default();
+    let pools: Vec<IpNet> = families.iter().flat_map(Family::pools).copied().collect();
+    let others = operator.others.borrow();
+    let first = others.iter().filter_map(|(cluster, ranges)| {
+        let pairs = pools.iter().flat_map(|pool| ranges.iter().map(move |range| (pool, range)));
+        let (pool, range) = pairs.into_iter().find(|(pool, range)| overlap(pool, range))?;
+        Some((cluster.clone(), format!(
+            "{range}, which pods of {cluster} have, overlaps with {pool}, which is of this cluster's pods: what is sent there \
+             can't reach both. Install one of the two anew with other ranges, or take them out of each other's mesh"
+        )))
+    });
+    first.collect()
+}
+
+/// In the log, and as an event of the ClusterMesh.
+async fn notice(
+    operator: &Operator,
+    name: &ObjectName,
+    mesh: &Mesh,
+    (cluster, condition): (&str, &Condition),
+) {
+    let reason = &condition.reason;
+    tracing::info!(mesh = %name, cluster, reason, "how it stands has changed");
+    let warning = condition.status != "True";
+    let first = condition.message.lines().next().unwrap_or_default();
+    let notice = Notice {
+        api: Api::CLUSTER_MESHES,
+        name,
+        uid: &mesh.metadata.uid,
+        warning,
+        reason,
+        action: "Connect",
+        note: &format!("{cluster}: {}", first.trim_end_matches(" To put it right:")),
+    };
+    if let Err(error) = notice.tell(&operator.client, "operator").await {
+        tracing::warn!(mesh = %name, %error, "an event could not be told");
+    }
 }
 
 fn in_namespace(namespace: &str, name: &str) -> SecretName {

@@ -4,7 +4,7 @@
 pub mod plane;
 
 use super::{
-    IdentityOptions, Operator, OperatorOptions, RangeOptions, Shown, definitions,
+    IdentityOptions, Operator, OperatorOptions, PeerOptions, RangeOptions, Shown, definitions,
     election::Election,
 };
 use crate::{KubernetesOptions, LogFormat, Troubles};
@@ -45,6 +45,7 @@ pub async fn of_cluster(plane: &Plane, name: &str, id: u16) -> Arc<Operator> {
         identities: IdentityOptions {
             identity_gc_after: 4,
         },
+        peers: PeerOptions::default(),
         namespace: "kube-system".into(),
         health_listen: "127.0.0.1:0".parse().unwrap(),
         log_format: LogFormat::Text,

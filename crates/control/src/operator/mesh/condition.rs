@@ -21,6 +21,7 @@ pub struct Mesh {
 #[serde(default)]
 pub struct Meta {
     pub generation: u64,
+    pub uid: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -78,13 +79,32 @@ impl Listed {
     }
 }
 
-/// The status that a ClusterMesh of the cluster `own` should have. `now` stands where something has become another thing.
-pub fn status(
-    own: &str,
-    mesh: &Mesh,
-    met: &BTreeMap<String, Result<Peer, Mistake>>,
-    now: &str,
-) -> Status {
+impl ClusterStatus {
+    /// How it stands, if that is another thing than before.
+    pub fn news(&self, before: &Status) -> Option<&Condition> {
+        let now = self.conditions.first()?;
+        let before = before
+            .clusters
+            .iter()
+            .find(|before| before.name == self.name);
+        let before = before.and_then(|before| before.conditions.first());
+        before
+            .is_none_or(|before| before.reason != now.reason || before.status != now.status)
+            .then_some(now)
+    }
+}
+
+/// What the status of a ClusterMesh is made from.
+pub struct Known<'a> {
+    /// This cluster.
+    pub own: &'a str,
+    pub met: &'a BTreeMap<String, Result<Peer, Mistake>>,
+    /// What is to be said of clusters whose pods have addresses of ours.
+    pub overlaps: &'a BTreeMap<String, String>,
+}
+
+/// The status that a ClusterMesh should have. `now` stands where something has become another thing.
+pub fn status(known: &Known<'_>, mesh: &Mesh, now: &str) -> Status {
     let mut clusters = Vec::new();
     let mut wrong = Vec::new();
     for listed in &mesh.spec.clusters {
@@ -98,16 +118,25 @@ pub fn status(
             name: listed.name.clone(),
             ..ClusterStatus::default()
         };
-        let condition = match met.get(&listed.name) {
+        let condition = match known.met.get(&listed.name) {
             Some(Ok(peer)) => {
                 status.id = Some(peer.introduction.id.0);
                 status.endpoints.clone_from(&peer.introduction.endpoints);
-                let message = format!("{} and this cluster trust each other", listed.name);
-                condition(true, "Trusted", message)
+                match known.overlaps.get(&listed.name) {
+                    // They are connected all the same: to part them is for people.
+                    Some(overlap) => {
+                        wrong.push(listed.name.clone());
+                        condition(false, "PodRangesOverlap", overlap.clone())
+                    }
+                    None => {
+                        let message = format!("{} and this cluster trust each other", listed.name);
+                        condition(true, "Trusted", message)
+                    }
+                }
             }
             Some(Err(mistake)) => {
                 wrong.push(listed.name.clone());
-                let message = explain(own, listed, mistake);
+                let message = explain(known.own, listed, mistake);
                 condition(false, mistake.reason(), message)
             }
             None => condition(false, "Waiting", "it has not been looked at yet".into()),

@@ -238,6 +238,37 @@ fn secrets_are_written_once_and_anew_only_where_something_differs() {
 }
 
 #[test]
+fn pods_of_a_peer_that_have_our_addresses_are_told_of() {
+    let (b, _) = own("b", 2);
+    let mesh: condition::Mesh = read(json!({
+        "spec": {"clusters": [{"name": "b", "secret": {"name": "b-secret", "namespace": "kube-system"}}]},
+    }));
+    let met = BTreeMap::from([("b".to_owned(), Ok(as_peer(&b)))]);
+    let overlaps = BTreeMap::from([("b".to_owned(), "10.1.0.0/24 is of both".to_owned())]);
+    let told = status(&known(&met, &overlaps), &mesh, "now");
+    let condition = told.clusters[0].news(&mesh.status).unwrap();
+    assert_eq!(
+        (condition.status.as_str(), condition.reason.as_str()),
+        ("False", "PodRangesOverlap")
+    );
+    assert_eq!(condition.message, "10.1.0.0/24 is of both");
+    assert_eq!(told.clusters[0].id, Some(2), "it is trusted all the same");
+    assert_eq!(told.conditions[0].message, "b: 10.1.0.0/24 is of both");
+    assert_eq!(told.clusters[0].news(&told), None, "it is news once");
+}
+
+fn known<'a>(
+    met: &'a BTreeMap<String, Result<Peer, Mistake>>,
+    overlaps: &'a BTreeMap<String, String>,
+) -> Known<'a> {
+    Known {
+        own: "a",
+        met,
+        overlaps,
+    }
+}
+
+#[test]
 fn conditions_keep_the_time_since_when_they_hold() {
     let (b, _) = own("b", 2);
     let mut mesh: condition::Mesh = read(json!({
@@ -247,10 +278,11 @@ fn conditions_keep_the_time_since_when_they_hold() {
             {"name": "c", "secret": {"name": "c-secret", "namespace": "kube-system"}},
         ]},
     }));
+    let none = BTreeMap::new();
     let mut met: BTreeMap<String, Result<Peer, Mistake>> = BTreeMap::new();
     met.insert("b".into(), Ok(as_peer(&b)));
     met.insert("c".into(), Err(Mistake::Missing { misplaced: None }));
-    mesh.status = status("a", &mesh, &met, "then");
+    mesh.status = status(&known(&met, &none), &mesh, "then");
     let (first, second) = (&mesh.status.clusters[0], &mesh.status.clusters[1]);
     assert_eq!(
         (first.id, first.conditions[0].reason.as_str()),
@@ -270,13 +302,13 @@ fn conditions_keep_the_time_since_when_they_hold() {
     assert!(all.message.starts_with("c: "), "{}", all.message);
     assert_eq!(mesh.status.observed_generation, 3);
     // Nothing has happened.
-    assert_eq!(status("a", &mesh, &met, "now"), mesh.status);
+    assert_eq!(status(&known(&met, &none), &mesh, "now"), mesh.status);
     met.insert("c".into(), Err(Mistake::OwnSecret));
-    let other = status("a", &mesh, &met, "now");
+    let other = status(&known(&met, &none), &mesh, "now");
     assert_eq!(other.clusters[1].conditions[0].last_transition_time, "then");
     met.remove("c");
     mesh.spec.clusters.pop();
-    let well = status("a", &mesh, &met, "now");
+    let well = status(&known(&met, &none), &mesh, "now");
     assert_eq!(
         (
             well.conditions[0].status.as_str(),
