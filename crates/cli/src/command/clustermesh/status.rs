@@ -20,7 +20,7 @@ use tokio::{
 };
 use tombolo_control::trust::{ID_KEY, Introduction, SecretName};
 use tombolo_k8s::client::{Api, ObjectName, Selection};
-use tombolo_model::local::PeerStatus;
+use tombolo_model::{local::PeerStatus, record::Resource};
 
 use super::mesh;
 use crate::{
@@ -98,6 +98,8 @@ pub struct Count {
     /// Of the certificate that ends first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_days: Option<i64>,
+    /// Services that the cluster shares, as far as these read of services.
+    pub global_services: u64,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -157,8 +159,9 @@ struct Waiting {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct PodSpec {
+    node_name: String,
     containers: Vec<Container>,
 }
 
@@ -337,14 +340,18 @@ async fn ask_all(cluster: &Cluster, name: &str, container: &str) -> Result<Vec<A
         .within(&cluster.at.namespace)
         .labels(&format!("app.kubernetes.io/name={name}"));
     let mut pods = cluster.client.list(&selection).await?.into_iter();
+    let nodes = cluster.client.list(&Selection::all(Api::NODES)).await?;
+    let nodes: BTreeSet<&str> = nodes.iter().map(|node| node.name().name.as_str()).collect();
     let (mut asking, mut all) = (JoinSet::new(), Vec::new());
     loop {
         while asking.len() < AT_ONCE
             && let Some(item) = pods.next()
         {
             let pod: Pod = item.read()?;
-            // What ended stays listed for a while, and another one has its place.
-            if ["Failed", "Succeeded"].contains(&pod.status.phase.as_str()) {
+            // What ended stays listed for a while, and another one has its place; so does what was on a node that is gone.
+            let has_ended = ["Failed", "Succeeded"].contains(&pod.status.phase.as_str());
+            let node = pod.spec.node_name.as_str();
+            if has_ended || !(node.is_empty() || nodes.contains(node)) {
                 continue;
             }
             let client = cluster.client.clone();
@@ -417,6 +424,8 @@ fn count(wanted: &BTreeSet<String>, asked: &[Asked]) -> BTreeMap<String, Count> 
         count.configured += 1;
         count.connected += usize::from(peer.ready);
         count.seconds_behind = count.seconds_behind.max(peer.stale_seconds.unwrap_or(0));
+        let services = peer.records.get(Resource::Services.word()).copied();
+        count.global_services = count.global_services.max(services.unwrap_or(0));
         count.certificate_days = match (count.certificate_days, peer.certificate_days) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

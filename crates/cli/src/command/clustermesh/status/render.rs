@@ -2,6 +2,7 @@
 
 use super::{Count, Status};
 use crate::output::{Colour, Style};
+use std::collections::BTreeMap;
 
 pub fn render(status: &Status, colour: Colour) -> String {
     let access = &status.access_information;
@@ -80,6 +81,9 @@ pub fn render(status: &Status, colour: Colour) -> String {
         }
         text.push('\n');
     }
+    if let Some(services) = services(&status.kvstoremesh.clusters) {
+        text.push_str(&format!("Global services: {services}\n"));
+    }
     for error in &status.errors {
         text.push_str(&format!(
             "{} {}\n",
@@ -95,6 +99,15 @@ pub fn render(status: &Status, colour: Colour) -> String {
         text.push_str(&format!("{}\n", colour.paint(Style::Good, "Success")));
     }
     text
+}
+
+/// How many there are, and of which clusters.
+fn services(clusters: &BTreeMap<String, Count>) -> Option<String> {
+    let each = clusters
+        .iter()
+        .map(|(name, count)| format!("{} of {name}", count.global_services));
+    let each: Vec<_> = each.collect();
+    (!each.is_empty()).then(|| each.join(", "))
 }
 
 fn spell(count: &Count, total: usize) -> String {

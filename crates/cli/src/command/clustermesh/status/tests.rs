@@ -8,6 +8,7 @@ fn peer(cluster: &str, ready: bool) -> PeerStatus {
         trouble: (!ready).then(|| "nobody answers at https://192.0.2.1:2379".into()),
         certificate_days: Some(364),
         stale_seconds: (!ready).then_some(7),
+        records: [("services".to_owned(), 3), ("ip".to_owned(), 9)].into(),
         ..PeerStatus::default()
     }
 }
@@ -54,11 +55,12 @@ fn clusters_are_counted_over_all_who_read_them() {
             count.connected,
             count.seconds_behind,
             count.certificate_days,
+            count.global_services,
         )
     };
-    assert_eq!(of("c2"), (2, 1, 7, Some(364)));
-    assert_eq!(of("c3"), (1, 1, 0, Some(364)));
-    assert_eq!(of("c4"), (0, 0, 0, None));
+    assert_eq!(of("c2"), (2, 1, 7, Some(364), 3));
+    assert_eq!(of("c3"), (1, 1, 0, Some(364), 3));
+    assert_eq!(of("c4"), (0, 0, 0, None, 0));
 }
 
 #[test]
@@ -149,6 +151,7 @@ Cluster cluster1, id 1
 ✓ All 2 nodes are connected to all clusters [min:1 / avg:1.0 / max:1]
 Cluster connections:
   cluster2: 2/2 configured, 2/2 connected, 0 s behind, certificate 364 days; kvstoremesh: 1/1 configured, 1/1 connected, 0 s behind, certificate 364 days
+Global services: 3 of cluster2
 Success
 "
     );
