@@ -7,7 +7,7 @@ mod arrive;
 pub(crate) mod describe;
 mod links;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use tombolo_clustermesh::Random;
 use tombolo_kvstore::{
@@ -93,6 +93,7 @@ pub(crate) enum What {
     Arrive {
         conn: ConnId,
         side: Side,
+        number: u64,
         letter: Letter,
     },
     /// A server looks what there is to tell to a watch.
@@ -133,7 +134,12 @@ struct Conn {
     server_open: bool,
     /// When the last letter to each side arrives.
     last: [Duration; 2],
-    held: [Vec<Letter>; 2],
+    /// How many letters were sent to each side, and how many have come.
+    sent: [u64; 2],
+    come: [u64; 2],
+    /// What a cut keeps back, and what has come before what it follows.
+    held: [Vec<(u64, Letter)>; 2],
+    early_come: [BTreeMap<u64, Letter>; 2],
     /// Asked before the connection was open.
     early: Vec<(u64, Call)>,
     silent_since: Option<Duration>,
@@ -274,7 +280,10 @@ impl<P> Net<P> {
             client: Client::Connecting,
             server_open: false,
             last: [Duration::ZERO; 2],
+            sent: [0; 2],
+            come: [0; 2],
             held: [Vec::new(), Vec::new()],
+            early_come: [BTreeMap::new(), BTreeMap::new()],
             early: Vec::new(),
             silent_since: None,
             breaks: false,
@@ -327,6 +336,13 @@ impl<P> Net<P> {
     }
 
     fn post(&mut self, id: ConnId, side: Side, letter: Letter) {
+        let sent = &mut self.conns[id.0].sent[side as usize];
+        let number = *sent;
+        *sent += 1;
+        self.send(id, side, number, letter);
+    }
+
+    fn send(&mut self, id: ConnId, side: Side, number: u64, letter: Letter) {
         let conn = &self.conns[id.0];
         let (client, server) = (conn.owner.process, conn.server);
         let (of_client, of_server) = (self.process(client), self.process(server));
@@ -339,7 +355,12 @@ impl<P> Net<P> {
             Side::Client => client,
             Side::Server => server,
         };
-        let conn = id;
-        self.happen(at, to, What::Arrive { conn, side, letter });
+        let what = What::Arrive {
+            conn: id,
+            side,
+            number,
+            letter,
+        };
+        self.happen(at, to, what);
     }
 }

@@ -288,8 +288,13 @@ impl Sim {
             (process.who, process.is_up && process.life == life)
         };
         match what {
-            What::Arrive { conn, side, letter } => {
-                if let Some(letter) = self.net.arrive(conn, side, letter) {
+            What::Arrive {
+                conn,
+                side,
+                number,
+                letter,
+            } => {
+                if let Some(letter) = self.net.arrive(conn, side, number, letter) {
                     self.receive(conn, side, letter);
                 }
             }

@@ -10,10 +10,40 @@ use crate::process::ProcessId;
 
 impl<P> Net<P> {
     /// What of a letter that has come is for the process to see.
-    pub(crate) fn arrive(&mut self, id: ConnId, side: Side, letter: Letter) -> Option<Letter> {
+    pub(crate) fn arrive(
+        &mut self,
+        id: ConnId,
+        side: Side,
+        number: u64,
+        letter: Letter,
+    ) -> Option<Letter> {
         if self.is_cut(id, side) || !self.conns[id.0].held[side as usize].is_empty() {
-            self.hold(id, side, letter);
+            self.hold(id, side, number, letter);
             return None;
+        }
+        // What was on its way when a cut healed overtakes what is sent again, and waits for it as in any TCP.
+        let conn = &mut self.conns[id.0];
+        let (come, early) = (
+            &mut conn.come[side as usize],
+            &mut conn.early_come[side as usize],
+        );
+        if number != *come {
+            early.insert(number, letter);
+            return None;
+        }
+        *come += 1;
+        if let Some((number, letter)) = early.remove_entry(come) {
+            let process = match side {
+                Side::Client => conn.owner.process,
+                Side::Server => conn.server,
+            };
+            let what = What::Arrive {
+                conn: id,
+                side,
+                number,
+                letter,
+            };
+            self.happen(self.now, process, what);
         }
         match side {
             Side::Server => self.arrive_at_server(id, letter),
@@ -66,9 +96,9 @@ impl<P> Net<P> {
         }
     }
 
-    fn hold(&mut self, id: ConnId, side: Side, letter: Letter) {
+    fn hold(&mut self, id: ConnId, side: Side, number: u64, letter: Letter) {
         let Letter::Syn { attempt } = letter else {
-            self.conns[id.0].held[side as usize].push(letter);
+            self.conns[id.0].held[side as usize].push((number, letter));
             return;
         };
         if let Some(pause) = SYN_PAUSES.get(attempt) {
@@ -76,8 +106,13 @@ impl<P> Net<P> {
             let letter = Letter::Syn {
                 attempt: attempt + 1,
             };
-            let (conn, server) = (id, self.conns[id.0].server);
-            self.happen(at, server, What::Arrive { conn, side, letter });
+            let what = What::Arrive {
+                conn: id,
+                side,
+                number,
+                letter,
+            };
+            self.happen(at, self.conns[id.0].server, what);
         }
     }
 
@@ -162,8 +197,9 @@ impl<P> Net<P> {
             let late = self.up_to(RESEND_MAX);
             let conn = &mut self.conns[id.0];
             conn.last[side as usize] = conn.last[side as usize].max(self.now + late);
-            held.into_iter()
-                .for_each(|letter| self.post(id, side, letter));
+            for (number, letter) in held {
+                self.send(id, side, number, letter);
+            }
         }
     }
 
