@@ -46,7 +46,8 @@ pub(crate) struct Judge {
 #[derive(Debug, Default)]
 struct History {
     keys: BTreeMap<Bytes, Vec<(Revision, Option<Version>)>>,
-    canaries: BTreeSet<(usize, Tree, Resource)>,
+    /// When a canary of a kind was written first.
+    canaries: BTreeMap<(usize, Tree, Resource), Revision>,
 }
 
 /// Where a reader is with a name.
@@ -125,7 +126,8 @@ impl Judge {
                 }) if change.record.version == 1 => {
                     let of = truths.iter().find(|truth| truth.name == cluster);
                     if let Some(truth) = of {
-                        self.canary_written(server, by, truth, tree, resource);
+                        let place = (tree, resource, change.record.modified);
+                        self.canary_written(server, by, truth, place);
                     }
                 }
                 _ => {}
@@ -212,11 +214,11 @@ impl Judge {
         server: &Server,
         by: By,
         truth: &Truth,
-        tree: Tree,
-        resource: Resource,
+        (tree, resource, at): (Tree, Resource, Revision),
     ) {
         let history = self.stores.entry(server.data).or_default();
-        history.canaries.insert((truth.cluster, tree, resource));
+        let kind = (truth.cluster, tree, resource);
+        history.canaries.entry(kind).or_insert(at);
         let view = match by {
             By::Exporter(view) => view,
             By::Mesh(views, has_led) => match views.get(&truth.cluster) {
@@ -252,8 +254,8 @@ impl Judge {
     }
 
     /// What a reader has told of its peer.
-    pub(crate) fn told(&mut self, reader: Reader, learnt: &[Learnt], truth: &Truth, view: &View) {
-        for learnt in learnt {
+    pub(crate) fn told(&mut self, reader: Reader, all: &[Learnt], truth: &Truth, view: &View) {
+        for learnt in all {
             match learnt {
                 Learnt::Told { name, version } => {
                     let version = version.filter(|version| truth.was(name, *version));
@@ -264,7 +266,7 @@ impl Judge {
                     }
                 }
                 Learnt::Lost { name, version, .. } => {
-                    let legal = self.may_lose(reader, name, *version, truth, view);
+                    let legal = self.may_lose(reader, (name, *version), all, truth, view);
                     self.check(legal, || {
                         format!("{reader:?} lost {name} {version}, which is true")
                     });
@@ -311,30 +313,48 @@ impl Judge {
     fn may_lose(
         &self,
         reader: Reader,
-        name: &Name,
-        version: Version,
+        (name, version): (&Name, Version),
+        learnt: &[Learnt],
         truth: &Truth,
         view: &View,
     ) -> bool {
-        let of_node = Truth::health_version(name).is_some();
         if reader.leaves || truth.has_ended(name, version) || self.has_expired(truth, name, version)
         {
             return true;
         }
-        if of_node {
-            // They go with the record of their node, which is judged by itself.
+        if Truth::health_version(name).is_some() {
+            // They go with the record of their node, which is judged by itself; it may be back by now.
+            let node = |it: &Learnt| matches!(it, Learnt::Lost { name: Name::Node(_), version: at, .. } if *at == version);
             let nodes = view.all(truth.id, Resource::Nodes);
-            return !nodes.values().any(|node| *node == version);
+            return learnt.iter().any(node) || !nodes.values().any(|node| *node == version);
         }
-        // Its store never knew of it, or not any more.
-        let store = reader.data.and_then(|data| self.stores.get(&data));
-        !self.monotone
-            && store.is_some_and(|store| {
-                let entries = store.keys.get(&truth.key(reader.tree, name));
-                let stands = entries.and_then(|entries| entries.last()?.1);
-                let kind = (reader.peer, reader.tree, name.resource());
-                stands.is_none_or(|stands| stands < version) && store.canaries.contains(&kind)
-            })
+        !self.monotone && self.has_lacked(reader, name, version, truth)
+    }
+
+    /// Whether the reader's store did not have it at some time after the reader was told of it there, or after the
+    /// store first said that it had all. The reader may be behind: what the store has now says nothing of what it reads.
+    fn has_lacked(&self, reader: Reader, name: &Name, version: Version, truth: &Truth) -> bool {
+        let Some(data) = reader.data else {
+            return false;
+        };
+        let kind = (reader.peer, reader.tree, name.resource());
+        let store = self.stores.get(&data);
+        let Some((store, listed)) = store.and_then(|it| Some((it, *it.canaries.get(&kind)?)))
+        else {
+            return false;
+        };
+        let cursor = self
+            .cursors
+            .get(&(reader.process, reader.peer, name.clone()));
+        let told = cursor.filter(|cursor| cursor.data == data);
+        let since = told.map_or(listed, |cursor| cursor.revision.max(listed));
+        let entries = store.keys.get(&truth.key(reader.tree, name));
+        let entries = entries.map_or(&[][..], Vec::as_slice);
+        let before = entries.partition_point(|(at, _)| *at <= since);
+        let first = before.checked_sub(1).and_then(|last| entries[last].1);
+        let later = entries[before..].iter().map(|(_, version)| *version);
+        let mut stood = [first].into_iter().chain(later);
+        stood.any(|stood| stood.is_none_or(|stood| stood < version))
     }
 }
 
