@@ -329,7 +329,7 @@ impl Sim {
                 self.start(self.servers[server].id);
             }
             Heal::Watches(server) => self.servers[server].lateness = Duration::ZERO,
-            Heal::Source(exporter) => self.exporters[exporter].lateness = Duration::ZERO,
+            Heal::Source(exporter) => self.exporters[exporter].hasten(&mut self.net),
             Heal::Peer {
                 process,
                 peer,
