@@ -64,6 +64,16 @@ enum Happens {
     Remove,
 }
 
+impl Config {
+    /// Where the peers' records are that it reads.
+    pub(crate) fn tree(&self) -> Tree {
+        match self.direct {
+            true => Tree::State,
+            false => Tree::Cache,
+        }
+    }
+}
+
 impl Agent {
     pub(crate) fn new(id: ProcessId, cluster: usize, config: Config, kernel: bool) -> Agent {
         Agent {
@@ -216,15 +226,10 @@ impl Agent {
         if told.is_empty() {
             return;
         }
-        let tree = if self.config.direct {
-            Tree::State
-        } else {
-            Tree::Cache
-        };
         let reader = judge::Reader {
             process: self.id,
             peer,
-            tree,
+            tree: self.config.tree(),
             data: state.data,
             leaves,
         };
@@ -279,6 +284,11 @@ impl Agent {
 
     pub(crate) fn ids(&self) -> &Ids {
         &self.ids
+    }
+
+    /// The store that it reads a peer from.
+    pub(crate) fn data(&self, peer: usize) -> Option<u64> {
+        self.peers.get(&peer)?.data
     }
 
     pub(crate) fn remotes(&self) -> impl Iterator<Item = (usize, &Remote)> {

@@ -8,7 +8,7 @@ use std::{
 
 use tombolo_clustermesh::{
     Ids,
-    reader::{self, Phase},
+    reader::{self, HEARTBEAT_MAX, Phase},
 };
 use tombolo_kvstore::Keys;
 use tombolo_model::{
@@ -24,7 +24,9 @@ use tombolo_model::{
 
 use crate::{
     agent::Agent,
+    fault::Heal,
     kernel::{self, Kernel},
+    shape::Kind,
     sim::{Sim, Step},
     truth::{RESOURCES, Truth},
 };
@@ -38,6 +40,8 @@ const STAY: Duration = Duration::from_secs(130);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Calm {
     pub(crate) since: Duration,
+    /// Whether it is looked whether all stays right.
+    goes_on: bool,
     /// Nothing may change from when all knew the truth until then.
     stays_until: Option<Duration>,
 }
@@ -47,21 +51,27 @@ type Wrong = String;
 impl Sim {
     pub(crate) fn become_calm(&mut self) {
         self.note(|| "nothing goes wrong any more".to_owned(), [10, 0, 0]);
-        let since = self.net.now;
         loop {
-            while let Some((number, heal)) = self.heals.pop_first() {
+            // A process that stands still can't be helped along: it goes on when it would have.
+            let frozen = |_: &u64, heal: &mut Heal| !matches!(heal, Heal::Thaw(_));
+            let heals: Vec<_> = self.heals.extract_if(.., frozen).collect();
+            for (number, heal) in heals {
                 self.heal(number, heal);
             }
             if !self.mend_numbers() {
                 break;
             }
         }
+        self.net.spare_answers();
         self.agree_on_peers();
+        let thawed = self.net.processes().map(|(_, it)| it.frozen_until);
+        let since = thawed.fold(self.net.now, Duration::max);
         self.calm = Some(Calm {
             since,
+            goes_on: false,
             stays_until: None,
         });
-        self.net.plan(LOOK_EVERY, Step::Look);
+        self.net.plan(since - self.net.now + LOOK_EVERY, Step::Look);
     }
 
     /// All programs of a cluster have the same files of peers in the end.
@@ -94,13 +104,15 @@ impl Sim {
                 .judge
                 .fail(format_args!("it was right before: {wrong}")),
             (None, Ok(())) => {
-                let goes_on = self.net.one_in(8);
+                let goes_on = calm.goes_on || self.net.one_in(8);
                 if !goes_on {
                     return true;
                 }
-                let until = Some(self.net.now + STAY);
+                let known = self.net.now >= calm.since + self.echo();
+                let stays_until = known.then_some(self.net.now + STAY);
                 self.calm = Some(Calm {
-                    stays_until: until,
+                    goes_on,
+                    stays_until,
                     ..calm
                 });
             }
@@ -114,6 +126,15 @@ impl Sim {
         }
         self.net.plan(LOOK_EVERY, Step::Look);
         false
+    }
+
+    /// How long after its end a fault may still be noticed. A reader whose clock has jumped ahead misses the heartbeats
+    /// of that time later, connects anew and is right again; whatever else there is shows at once.
+    fn echo(&self) -> Duration {
+        match self.shape.has(Kind::Jump) {
+            true => HEARTBEAT_MAX,
+            false => Duration::ZERO,
+        }
     }
 
     /// The first thing that is not as it should be.
@@ -205,20 +226,18 @@ impl Sim {
         Ok(())
     }
 
-    /// As many records are refused as are there that no honest cluster writes.
+    /// As many records are refused as are there that no honest cluster writes: in the store that the agent is connected
+    /// to, which may be one that stood behind the address before.
     fn rejects_are_right(
         &self,
         agent: &Agent,
         peer: usize,
         rejects: &BTreeMap<Resource, tombolo_clustermesh::remote::Rejects>,
     ) -> Result<(), Wrong> {
-        let (cluster, tree) = match agent.config.direct {
-            true => (peer, Tree::State),
-            false => (agent.cluster, Tree::Cache),
-        };
-        let address = self.net.addresses[cluster];
-        let server = self.servers.iter().find(|server| server.id == address);
-        let Some(server) = server else { return Ok(()) };
+        let data = agent.data(peer);
+        let server = self.servers.iter().find(|it| Some(it.data) == data);
+        let server = server.ok_or_else(|| format!("{peer} is read from no store"))?;
+        let tree = agent.config.tree();
         let truth = &self.truths[peer];
         for resource in RESOURCES {
             let prefix = resource.prefix(tree, &truth.name);
