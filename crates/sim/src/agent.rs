@@ -20,7 +20,7 @@ use tombolo_model::{
 use crate::{
     heard::Heard,
     judge::{self, Judge},
-    kernel::Kernel,
+    kernel::{Kernel, Known},
     net::{ConnId, Dial, Letter, Net},
     planted::Planted,
     process::ProcessId,
@@ -105,14 +105,13 @@ impl Agent {
     fn name_peers<P>(&mut self, net: &Net<P>, judge: &mut Judge, truths: &[Truth]) {
         let awaited = self.heard.name(&self.config.wanted);
         if let Some(kernel) = &mut self.kernel {
-            kernel.take(
-                [awaited],
-                net.now,
-                &self.config.wanted,
-                &self.view,
-                judge,
+            let known = Known {
+                wanted: &self.config.wanted,
+                view: &self.view,
+                ids: &self.ids,
                 truths,
-            );
+            };
+            kernel.take([awaited], net.now, known, judge);
         }
     }
 
@@ -249,14 +248,13 @@ impl Agent {
                 Told::Record(..) => None,
             });
             let facts = facts.chain(awaited);
-            kernel.take(
-                facts,
-                net.now,
-                &self.config.wanted,
-                &self.view,
-                judge,
+            let known = Known {
+                wanted: &self.config.wanted,
+                view: &self.view,
+                ids: &self.ids,
                 truths,
-            );
+            };
+            kernel.take(facts, net.now, known, judge);
         }
         // What is told of another number begins with this.
         if restarts {

@@ -19,7 +19,7 @@ use tombolo_model::record::{Key, Name, Resource, Tree};
 use crate::{
     process::ProcessId,
     server::Server,
-    shape::{Kind, Shape},
+    shape::Shape,
     truth::{Truth, Version},
     view::{Learnt, View},
 };
@@ -30,8 +30,6 @@ pub(crate) struct Judge {
     pub(crate) monotone: bool,
     /// Whether leases may run out in an order that readers can't take for an end of the writer.
     pub(crate) leases_excuse: bool,
-    /// Whether two clusters may have one number, so that what one tells may be taken for what the other has.
-    pub(crate) numbers_clash: bool,
     /// Keys that no honest cluster has written.
     pub(crate) junk: BTreeSet<Bytes>,
     violation: Option<String>,
@@ -86,7 +84,6 @@ impl Judge {
         Judge {
             monotone: shape.is_monotone(),
             leases_excuse: shape.upsets_leases(),
-            numbers_clash: shape.has(Kind::DuplicateId),
             ..Judge::default()
         }
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use tombolo_clustermesh::Ids;
 use tombolo_model::{
     World,
     change::{Change, Place, Reach},
@@ -30,6 +31,15 @@ pub(crate) struct Kernel {
     reached: BTreeMap<IpNet, Identity>,
 }
 
+/// What an agent knows when it tells its kernel.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) wanted: &'a BTreeSet<usize>,
+    pub(crate) view: &'a View,
+    pub(crate) ids: &'a Ids,
+    pub(crate) truths: &'a [Truth],
+}
+
 impl Kernel {
     pub(crate) fn start(&mut self, own: &Truth, id: u16, now: Duration) {
         let mut world = World::new(config(own, id, true)).expect("a good configuration");
@@ -48,10 +58,8 @@ impl Kernel {
         &mut self,
         facts: impl IntoIterator<Item = Fact>,
         now: Duration,
-        wanted: &BTreeSet<usize>,
-        view: &View,
+        known: Known,
         judge: &mut Judge,
-        truths: &[Truth],
     ) {
         let Some(world) = &mut self.world else {
             return;
@@ -86,7 +94,7 @@ impl Kernel {
         let synced = world.synced();
         let own = world.config().cluster_id.0;
         for lost in lost {
-            judge_loss(lost, (synced, own, wanted), view, judge, truths);
+            judge_loss(lost, synced, own, known, judge);
         }
     }
 
@@ -102,11 +110,17 @@ impl Kernel {
 /// Packets to a pod are not delivered any more: it must be gone, or its node.
 fn judge_loss(
     (prefix, identity): (IpNet, Identity),
-    (synced, own, wanted): (bool, u16, &BTreeSet<usize>),
-    view: &View,
+    synced: bool,
+    own: u16,
+    known: Known,
     judge: &mut Judge,
-    truths: &[Truth],
 ) {
+    let Known {
+        wanted,
+        view,
+        ids,
+        truths,
+    } = known;
     let id = (identity.0 >> 16) as u16;
     let name = Name::Address(AddressName {
         ip: prefix.addr(),
@@ -134,18 +148,22 @@ fn judge_loss(
     let claimed = view
         .ids()
         .any(|other| other > id && view.get(other, &name).is_some());
-    let known = !claimed && nodes.into_iter().any(hosted);
-    judge.check(!known, || {
+    let reachable = !claimed && nodes.into_iter().any(hosted);
+    judge.check(!reachable, || {
         format!(
             "{prefix} of {} is known and not reached any more",
             truth.name
         )
     });
     let ended = truth.has_ended(&name, version) || !truth.has_node_at(place);
+    // Of two peers that claim one number the first is believed: all of the number is its own, as far as anybody here can
+    // tell, and the other is refused until they differ. A copy that is behind may claim a number that another has by now.
+    let holder = ids.holder(ClusterId(id));
+    let taken = holder.is_some_and(|holder| holder != truth.name);
     // Under our own number nobody else is waited for.
     let excused = id == own
         || claimed
-        || judge.numbers_clash
+        || taken
         || !wanted.contains(&truth.cluster)
         || judge.has_seen_leases_end();
     let early = judge.monotone && !synced && !ended && !excused;
