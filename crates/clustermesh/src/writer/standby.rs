@@ -31,11 +31,24 @@ impl Writer {
     }
 
     pub(super) fn handle_look(&mut self, page: &Page, now: Duration) {
-        if page.records.is_empty() {
+        let Some(lock) = page.records.first() else {
             self.phase = Phase::Locking;
-        } else {
-            self.pause = now + LOOK;
+            return;
+        };
+        self.pause = now + LOOK;
+        if self.options.told_anew && lock.value != self.options.holder {
+            self.forget_former();
         }
+    }
+
+    /// Another one writes, and knows better by now than we did when we led. If its store loses everything before we lead
+    /// again, nothing there would tell us so.
+    fn forget_former(&mut self) {
+        for set in self.sets.values_mut() {
+            set.complete = false;
+        }
+        let keys: Vec<_> = self.entries.keys().cloned().collect();
+        self.forget_all(&keys);
     }
 
     pub(super) fn handle_lock(&mut self, held: bool, revision: Revision, now: Duration) {

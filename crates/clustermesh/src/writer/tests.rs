@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tombolo_kvstore::{Error, Keys, LeaseId, Limits, Query, Transaction, mvcc::Mvcc};
+use tombolo_kvstore::{Error, Keys, LeaseId, Limits, Put, Query, Transaction, mvcc::Mvcc};
 use tombolo_model::event::Event;
 
 use super::{Answer, Ask, GATE_LEASE, Options, Writer};
@@ -11,12 +11,16 @@ const SET: &str = "set/";
 const SECOND: Duration = Duration::from_secs(1);
 
 fn writer() -> Writer {
+    writer_of(false)
+}
+
+fn writer_of(told_anew: bool) -> Writer {
     let options = Options {
         lock: "lock".into(),
         holder: "a".into(),
         heartbeat: None,
         epoch: 0,
-        told_anew: false,
+        told_anew,
     };
     let mut writer = Writer::new(options, Random::new(1));
     writer.add_set(SET.into(), Some("canary".into()));
@@ -127,6 +131,32 @@ fn a_lock_that_was_written_anew_without_our_knowing_is_still_ours() {
     settle(&mut writer, &mut store, now);
     assert_eq!(value(&store, "set/a"), Some("1".into()));
     assert_eq!(writer.term(), term, "it was us all the time");
+}
+
+/// Whether another led meanwhile decides whether what was known still counts.
+#[test]
+fn who_saw_another_lead_fills_no_store_with_what_it_knew_before() {
+    for other in ["a", "b"] {
+        let (mut writer, mut store) = (writer_of(true), Mvcc::new(Limits::default(), 1));
+        let mut now = SECOND;
+        tell(&mut writer, Event::Upsert("set/a", "1"));
+        tell(&mut writer, Event::Synced);
+        settle(&mut writer, &mut store, now);
+        assert_eq!(value(&store, "set/a"), Some("1".into()));
+        let lock = Put::new("lock", other);
+        store.put(lock, now).expect("it takes the lock");
+        tell(&mut writer, Event::Upsert("set/a", "2"));
+        settle(&mut writer, &mut store, now);
+        assert!(!writer.leads());
+        assert_eq!(value(&store, "set/a"), Some("1".into()));
+
+        let mut empty = Mvcc::new(Limits::default(), 2);
+        now += 60 * SECOND;
+        settle(&mut writer, &mut empty, now);
+        assert!(writer.leads());
+        let known = (other == "a").then(|| "2".into());
+        assert_eq!(value(&empty, "set/a"), known);
+    }
 }
 
 #[test]
