@@ -36,6 +36,9 @@ pub(crate) struct Judge {
     stores: BTreeMap<u64, History>,
     /// The latest record of each name whose lease has run out anywhere.
     expired: BTreeMap<(usize, Name), Version>,
+    /// Names of which an exporter has written less than another knew: what watches the cluster for it was behind, and it
+    /// can't tell. Of these nothing may be said about the order until it has caught up.
+    set_back: BTreeSet<(usize, Name)>,
     cursors: BTreeMap<(ProcessId, usize, Name), Cursor>,
     pub(crate) judged: u64,
 }
@@ -62,7 +65,8 @@ pub(crate) enum By<'a> {
     Lease,
     /// A writer that has ended since it asked, or somebody who is not of the mesh.
     Stranger,
-    Exporter(&'a View),
+    /// What it has been told, and for the how manieth time it asks.
+    Exporter(&'a View, u64),
     /// What it has been told of the peers that it copies, and whether it may go by what it knew before it led.
     Mesh(&'a BTreeMap<usize, View>, bool),
 }
@@ -153,16 +157,28 @@ impl Judge {
             )
         };
         let ended = |version| truth.has_ended(&name, version);
+        let place = (truth.cluster, name.clone());
+        let knew = match by {
+            By::Exporter(view, ask) => Some(view.knew(&name, ask)),
+            _ => None,
+        };
+        if let (Some(knew), Some(before)) = (knew, before)
+            && knew < Some(before)
+        {
+            self.set_back.insert(place.clone());
+        }
+        let set_back = self.set_back.contains(&place);
         match (version, before) {
             (None, _) if !record.is_deletion() => {
                 self.fail(format_args!("{}: was written and never true", what()));
             }
             (None, Some(before)) if matches!(by, By::Lease) => {
-                let expired = self.expired.entry((truth.cluster, name)).or_default();
+                let expired = self.expired.entry(place).or_default();
                 *expired = before.max(*expired);
             }
             (None, Some(before)) => {
                 let legal = !self.monotone
+                    || set_back
                     || ended(before)
                     || self.has_expired(truth, &name, before)
                     || leaves(by, truth.cluster);
@@ -170,13 +186,14 @@ impl Judge {
                     format!("{}: version {before} was deleted and is true", what())
                 });
             }
-            (Some(version), Some(before)) if self.monotone => {
-                let expired = self.expired.contains_key(&(truth.cluster, name.clone()));
+            (Some(version), Some(before)) if self.monotone && !set_back => {
+                let expired = self.expired.contains_key(&place);
                 let again = version == before && !stood && ended(version) && !expired;
                 self.check(version >= before, || {
                     format!("{}: version {version} was written over {before}", what())
                 });
-                self.check(!again || matches!(by, By::Mesh(..)), || {
+                let told = knew == Some(Some(version));
+                self.check(!again || told || matches!(by, By::Mesh(..)), || {
                     format!("{}: version {version} came back after its end", what())
                 });
             }
@@ -217,7 +234,7 @@ impl Judge {
         let kind = (truth.cluster, tree, resource);
         history.canaries.entry(kind).or_insert(at);
         let view = match by {
-            By::Exporter(view) => view,
+            By::Exporter(view, _) => view,
             By::Mesh(views, has_led) => match views.get(&truth.cluster) {
                 Some(view) if !has_led || view.complete(0, resource).is_some() => view,
                 _ => return,
@@ -295,7 +312,9 @@ impl Judge {
                 "{reader:?} was told of {name} {version} after revision {since}"
             ));
         };
-        let back = cursor.filter(|cursor| cursor.version > version && self.monotone);
+        let set_back = self.set_back.contains(&(truth.cluster, name.clone()));
+        let ordered = self.monotone && !set_back;
+        let back = cursor.filter(|cursor| cursor.version > version && ordered);
         self.check(back.is_none(), || {
             format!("{reader:?} was told of {name} {version} after {back:?}")
         });
@@ -325,7 +344,8 @@ impl Judge {
             let nodes = view.all(truth.id, Resource::Nodes);
             return learnt.iter().any(node) || !nodes.values().any(|node| *node == version);
         }
-        !self.monotone && self.has_lacked(reader, name, version, truth)
+        let set_back = self.set_back.contains(&(truth.cluster, name.clone()));
+        (!self.monotone || set_back) && self.has_lacked(reader, name, version, truth)
     }
 
     /// Whether the reader's store did not have it at some time after the reader was told of it there, or after the

@@ -147,11 +147,9 @@ impl Shape {
         self.has(Kind::Freeze) || self.has(Kind::Jump)
     }
 
-    /// Whether nothing in this run may tell an agent of a past that it had left: no writer and no store ever stands in
-    /// for one that knew more.
+    /// Whether nothing in this run may tell an agent of a past that it had left: no other store ever stands in for one
+    /// that knew more.
     pub(crate) fn is_monotone(&self) -> bool {
         self.replicas == 1
-            && !(self.meshes > 1 && self.has(Kind::Wipe))
-            && !(self.exporters > 1 && self.has(Kind::LateSource))
     }
 }

@@ -47,7 +47,8 @@ pub(crate) enum Writer {
     /// Nobody: a lease has ended.
     Lease,
     Stranger,
-    End(End),
+    /// With the number of what it asked.
+    End(End, u64),
 }
 
 pub(crate) struct Sim {
@@ -346,8 +347,12 @@ impl Sim {
                 self.servers[server].tick(&self.net);
                 self.written(server, Writer::Lease);
             }
+            let number = match &letter {
+                Letter::Request { number, .. } => *number,
+                _ => 0,
+            };
             self.servers[server].receive(conn, letter, &mut self.net);
-            self.written(server, Writer::End(owner));
+            self.written(server, Writer::End(owner, number));
             return self.pump(server);
         }
         let process = self.net.process(owner.process);
@@ -384,11 +389,11 @@ impl Sim {
         let by = match writer {
             Writer::Lease => By::Lease,
             Writer::Stranger => By::Stranger,
-            Writer::End(end) => {
+            Writer::End(end, number) => {
                 let process = self.net.process(end.process);
                 match process.who {
                     _ if process.life != end.life => By::Stranger,
-                    Who::Exporter(exporter) => By::Exporter(&self.exporters[exporter].view),
+                    Who::Exporter(exporter) => By::Exporter(&self.exporters[exporter].view, number),
                     Who::Mesh(mesh) => {
                         let mesh = &self.meshes[mesh];
                         By::Mesh(&mesh.views, mesh.has_led())

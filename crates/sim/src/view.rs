@@ -25,6 +25,8 @@ pub(crate) struct View {
 struct Set {
     generation: u64,
     entries: BTreeMap<Name, (u64, Version)>,
+    /// What was ever told of a name, each after how many asks; nothing where it had gone.
+    ever: BTreeMap<Name, Vec<(u64, Option<Version>)>>,
     /// What there was when all had been told for the last time, without what has gone since.
     complete: Option<BTreeMap<Name, Version>>,
     /// The same of the time before.
@@ -63,6 +65,7 @@ impl View {
             Event::Restart => set.generation += 1,
             Event::Upsert(name, version) => {
                 if let Some(version) = version {
+                    set.note(&name, asks, Some(version));
                     set.entries.insert(name.clone(), (set.generation, version));
                 }
                 out.push(Learnt::Told { name, version });
@@ -73,6 +76,7 @@ impl View {
                     complete.remove(&name);
                 }
                 if let Some((_, version)) = set.entries.remove(&name) {
+                    set.note(&name, asks, None);
                     let deleted = true;
                     out.push(Learnt::Lost {
                         name,
@@ -84,8 +88,11 @@ impl View {
             Event::Synced => {
                 let now = set.generation;
                 let old = |_: &Name, (generation, _): &mut (u64, Version)| *generation != now;
-                let swept = set.entries.extract_if(.., old);
-                out.extend(swept.map(|(name, (_, version))| Learnt::Lost {
+                let swept: Vec<_> = set.entries.extract_if(.., old).collect();
+                for (name, _) in &swept {
+                    set.note(name, asks, None);
+                }
+                out.extend(swept.into_iter().map(|(name, (_, version))| Learnt::Lost {
                     name,
                     version,
                     deleted: false,
@@ -156,6 +163,13 @@ impl View {
         }
     }
 
+    /// What was known of a name when a writer asked for the so manieth time.
+    pub(crate) fn knew(&self, name: &Name, ask: u64) -> Option<Version> {
+        let set = self.sets.get(&(0, name.resource()))?;
+        let mut before = set.ever.get(name)?.iter().rev();
+        before.find(|(asks, _)| *asks < ask)?.1
+    }
+
     pub(crate) fn get(&self, id: u16, name: &Name) -> Option<Version> {
         let set = self.sets.get(&(id, name.resource()))?;
         set.entries.get(name).map(|(_, version)| *version)
@@ -190,6 +204,13 @@ impl View {
     pub(crate) fn ids(&self) -> impl Iterator<Item = u16> {
         let known = self.sets.iter().filter(|(_, set)| !set.entries.is_empty());
         known.map(|((id, _), _)| *id)
+    }
+}
+
+impl Set {
+    fn note(&mut self, name: &Name, asks: u64, version: Option<Version>) {
+        let ever = self.ever.entry(name.clone()).or_default();
+        ever.push((asks, version));
     }
 }
 
