@@ -53,9 +53,10 @@ impl Sim {
         self.note(|| "nothing goes wrong any more".to_owned(), [10, 0, 0]);
         loop {
             // A process that stands still can't be helped along: it goes on when it would have.
-            let frozen = |_: &u64, heal: &mut Heal| !matches!(heal, Heal::Thaw(_));
-            let heals: Vec<_> = self.heals.extract_if(.., frozen).collect();
-            for (number, heal) in heals {
+            let may_end = |heal: &Heal| !matches!(heal, Heal::Thaw(_));
+            while let Some((number, heal)) = self.heals.iter().find(|(_, heal)| may_end(heal)) {
+                let (number, heal) = (*number, *heal);
+                self.heals.remove(&number);
                 self.heal(number, heal);
             }
             if !self.mend_numbers() {

@@ -147,9 +147,10 @@ impl Shape {
         self.has(Kind::Freeze) || self.has(Kind::Jump)
     }
 
-    /// Whether nothing in this run may tell an agent of a past that it had left: no other store ever stands in for one
-    /// that knew more.
+    /// Whether nothing in this run may tell an agent of a past that it had left: no other store or copier ever stands in
+    /// for one that knew more. A copier that led before and did not reach its store while another led fills it with what
+    /// it knew, if that is wiped again before it looks (seed 9587).
     pub(crate) fn is_monotone(&self) -> bool {
-        self.replicas == 1
+        self.replicas == 1 && !(self.meshes > 1 && self.has(Kind::Wipe))
     }
 }
