@@ -370,7 +370,7 @@ fn no_group(folder: &Path) -> String {
     )
 }
 
-fn maps_folder(pins: &Path) -> PathBuf {
+pub(crate) fn maps_folder(pins: &Path) -> PathBuf {
     pins.join(format!("maps-v{ABI_VERSION}"))
 }
 

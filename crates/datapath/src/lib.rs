@@ -18,6 +18,7 @@ mod programs;
 pub use datapath::{Config, Counters, Datapath, Recovered, remove};
 pub use error::Error;
 pub use events::Events;
+pub use maps::AddressTable;
 pub use paths::WatchHandle;
 pub use probe::probe;
 

@@ -1,47 +1,84 @@
 //! `ADDRESSES`, and the counters in `EPOCHS` that tell flows of their changes.
 
 use super::{from_addr, take, to_addr};
-use crate::Error;
+use crate::{Error, datapath::maps_folder};
 use aya::{
     Ebpf,
     maps::{
-        Array, MapData, MapError,
+        Array, Map, MapData, MapError,
         lpm_trie::{Key, LpmTrie},
     },
 };
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::{net::IpAddr, path::Path};
 use tombolo_abi::{ADDRESS_BITS_BEFORE, Addr, AddressEntry, AddressKey, EPOCH_OF_RANGES, place};
 use tombolo_model::{
     change::{Place, Reach},
     id::{EndpointId, Identity, NodeSlot},
 };
 
+const NAME: &str = "ADDRESSES";
+
+/// What the kernel knows of addresses. Whoever opens it by its pin only looks.
+pub struct AddressTable(LpmTrie<MapData, AddressKey, AddressEntry>);
+
+impl AddressTable {
+    /// `pins` is the folder that the node's agent was told.
+    pub fn open(pins: &Path) -> Result<AddressTable, Error> {
+        let map = MapData::from_pin(maps_folder(pins).join(NAME));
+        let map = map.map_err(Error::map(NAME, "opening"))?;
+        let table = LpmTrie::try_from(Map::LpmTrie(map));
+        Ok(AddressTable(table.map_err(Error::map(NAME, "opening"))?))
+    }
+
+    /// What is written of the address itself; a range that it lies in doesn't count.
+    pub fn get(&self, address: IpAddr) -> Result<Option<Reach>, Error> {
+        match self.0.get(&key_of(address.into()), 0) {
+            Ok(entry) if entry.range == 0 => Ok(Some(reach_of(entry))),
+            Ok(_) => Ok(None),
+            Err(error) if is_not_found(&error) => Ok(None),
+            Err(error) => Err(Error::map(NAME, "reading")(error)),
+        }
+    }
+
+    pub fn all(&self) -> Result<Vec<(IpNet, Reach)>, Error> {
+        let read = |item: Result<(Key<AddressKey>, AddressEntry), MapError>| {
+            let (key, entry) = item.map_err(Error::map(NAME, "reading"))?;
+            Ok(net_of(&key).map(|net| (net, reach_of(entry))))
+        };
+        self.0
+            .iter()
+            .filter_map(|item| read(item).transpose())
+            .collect()
+    }
+}
+
 pub struct Addresses {
-    table: LpmTrie<MapData, AddressKey, AddressEntry>,
+    table: AddressTable,
     epochs: Array<MapData, u32>,
 }
 
 impl Addresses {
     pub fn take(ebpf: &mut Ebpf) -> Result<Addresses, Error> {
         Ok(Addresses {
-            table: take(ebpf, "ADDRESSES")?,
+            table: AddressTable(take(ebpf, NAME)?),
             epochs: take(ebpf, "EPOCHS")?,
         })
     }
 
     pub fn set(&mut self, net: IpNet, reach: Reach) -> Result<(), Error> {
         self.table
+            .0
             .insert(&key_of(net), entry_of(net, reach), 0)
-            .map_err(Error::map("ADDRESSES", "writing"))?;
+            .map_err(Error::map(NAME, "writing"))?;
         self.touch(net)
     }
 
     pub fn unset(&mut self, net: IpNet) -> Result<(), Error> {
-        match self.table.remove(&key_of(net)) {
+        match self.table.0.remove(&key_of(net)) {
             Ok(()) => self.touch(net),
             Err(error) if is_not_found(&error) => Ok(()),
-            Err(error) => Err(Error::map("ADDRESSES", "deleting")(error)),
+            Err(error) => Err(Error::map(NAME, "deleting")(error)),
         }
     }
 
@@ -70,14 +107,7 @@ impl Addresses {
     }
 
     pub fn all(&self) -> Result<Vec<(IpNet, Reach)>, Error> {
-        let read = |item: Result<(Key<AddressKey>, AddressEntry), MapError>| {
-            let (key, entry) = item.map_err(Error::map("ADDRESSES", "reading"))?;
-            Ok(net_of(&key).map(|net| (net, reach_of(entry))))
-        };
-        self.table
-            .iter()
-            .filter_map(|item| read(item).transpose())
-            .collect()
+        self.table.all()
     }
 }
 

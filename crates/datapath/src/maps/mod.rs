@@ -8,7 +8,7 @@ mod policy;
 mod record;
 mod service;
 
-pub use address::Addresses;
+pub use address::{AddressTable, Addresses};
 pub use counter::{Counts, Monitor};
 pub use endpoint::Endpoints;
 pub use node::Nodes;

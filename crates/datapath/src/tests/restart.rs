@@ -1,7 +1,8 @@
 //! Opening a data path over what an earlier one left.
 
 use super::{node::*, packets::*, run::*};
-use crate::{Datapath, programs::FROM_CONTAINER};
+use crate::{AddressTable, Datapath, programs::FROM_CONTAINER};
+use ipnet::IpNet;
 use std::fs;
 use tombolo_model::net::RoutingMode;
 
@@ -66,5 +67,24 @@ fn replaced_programs_serve_the_same_flows() {
             REDIRECT
         );
         assert_eq!(node.slow_path(), slow);
+    });
+}
+
+#[test]
+fn whoever_looks_by_the_pin_sees_what_is_written_of_an_address() {
+    on_node(RoutingMode::Tunnel, |node| {
+        let table = AddressTable::open(&node.datapath.config().pins).expect("pinned");
+        let known = node.datapath.recovered().expect("tables").addresses;
+        let is_single = |net: &IpNet| net.prefix_len() == net.max_prefix_len();
+        let of_one = |(net, _): &&(IpNet, _)| is_single(net);
+        let (single, ranges): (Vec<_>, Vec<_>) = known.iter().partition(of_one);
+        assert!(!single.is_empty() && !ranges.is_empty(), "{known:?}");
+        for (net, reach) in single {
+            assert_eq!(table.get(net.addr()).expect("readable"), Some(reach));
+        }
+        for (range, _) in ranges {
+            assert_eq!(table.get(range.network()).expect("readable"), None);
+        }
+        assert_eq!(table.all().expect("readable"), known);
     });
 }

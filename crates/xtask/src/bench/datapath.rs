@@ -64,8 +64,8 @@ pub fn run(options: &Options) -> Result<()> {
                     measure.name(),
                     measure.unit()
                 );
-                let (name, unit) = (measure.name(), measure.unit());
-                report.add(side, report::Measure { name, unit }, value);
+                let measure = report::Measure::new(measure.name(), measure.unit());
+                report.add(side, measure, value);
             }
         }
     }

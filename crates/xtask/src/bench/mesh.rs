@@ -1,16 +1,21 @@
 //! `cargo xtask bench mesh`: how state is shared between clusters, on our own store and on a real etcd.
 
+mod cold;
 mod copy;
+mod network;
 mod program;
+mod propagation;
 mod servers;
 mod store;
+
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 
 use super::report::{Format, Measure, Report};
 use crate::lab;
-use crate::process::{cargo, run as execute};
+use crate::process::{cargo, is_root, run as execute};
 use servers::Side;
 
 #[derive(Args)]
@@ -38,6 +43,10 @@ enum Part {
     Store,
     /// kvstoremesh: copying ten clusters, following their changes
     Copy,
+    /// From a pod that is ready in one cluster to the kernel of another cluster's node
+    Propagation,
+    /// An agent that starts in a mesh of a hundred clusters
+    Cold,
 }
 
 impl Part {
@@ -45,7 +54,14 @@ impl Part {
         match self {
             Self::Store => "store",
             Self::Copy => "copy",
+            Self::Propagation => "propagation",
+            Self::Cold => "cold",
         }
+    }
+
+    /// Agents load programs into the kernel.
+    fn needs_root(self) -> bool {
+        matches!(self, Self::Propagation | Self::Cold)
     }
 }
 
@@ -53,15 +69,26 @@ impl Part {
 struct Results<'a> {
     round: u32,
     side: Side,
+    seconds: f64,
     report: &'a mut Report,
 }
 
 impl Results<'_> {
     fn add(&mut self, measure: Measure, value: f64) {
         let side = self.side.name();
-        let Measure { name, unit } = measure;
+        let Measure { name, unit, .. } = measure;
         eprintln!("round {}: {side} {name} {value:.2} {unit}", self.round + 1);
         self.report.add(side, measure, value);
+    }
+
+    /// Microseconds for each event.
+    fn add_cpu(&mut self, measure: Measure, cpu: Duration, events: f64) {
+        self.add(measure, cpu.as_secs_f64() * 1e6 / events);
+    }
+
+    /// Says what takes a while.
+    fn step(&self, what: &str) {
+        eprintln!("round {}: {} {what}", self.round + 1, self.side.name());
     }
 }
 
@@ -69,8 +96,16 @@ pub fn run(options: &Options) -> Result<()> {
     if options.rounds == 0 || !(0.5..=60.0).contains(&options.seconds) {
         bail!("--rounds must be at least 1 and --seconds between 0.5 and 60");
     }
+    if let Some(part) = options.only.iter().find(|part| part.needs_root())
+        && !is_root()
+    {
+        bail!(
+            "{} starts agents, which load programs into the kernel: run this as root, or with --only store,copy",
+            part.name()
+        );
+    }
     lab::build()?;
-    let package = ["--package", "tombolo-control", "--example", "load"];
+    let package = ["--package", "tombolo-agent", "--example", "load"];
     execute(cargo(&["build", "--locked", "--release"]).args(package))?;
     let place = servers::Place::new()?;
     let mut report = Report::new(&["etcd"]);
@@ -82,11 +117,14 @@ pub fn run(options: &Options) -> Result<()> {
                 let mut results = Results {
                     round,
                     side,
+                    seconds: options.seconds,
                     report: &mut report,
                 };
                 let measured = match part {
-                    Part::Store => store::run(&place, options.seconds, &mut results),
-                    Part::Copy => copy::run(&place, options.seconds, &mut results),
+                    Part::Store => store::run(&place, &mut results),
+                    Part::Copy => copy::run(&place, &mut results),
+                    Part::Propagation => network::inside(|| propagation::run(&place, &mut results)),
+                    Part::Cold => network::inside(|| cold::run(&place, &mut results)),
                 };
                 measured.with_context(|| {
                     format!("measuring {} of side {}", part.name(), side.name())

@@ -1,5 +1,7 @@
 //! Medians of what was measured, and of the ratios within each round.
 
+use std::fmt;
+
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
@@ -12,10 +14,46 @@ pub enum Format {
 }
 
 /// What is measured, and in what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measure {
     pub name: &'static str,
     pub unit: &'static str,
+    pub goal: Option<Goal>,
+}
+
+/// What the median of our own side should be, or that of its ratios.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Goal {
+    AtMost(f64),
+    AtLeast(f64),
+    TimesAtLeast(f64, &'static str),
+}
+
+impl Measure {
+    pub const fn new(name: &'static str, unit: &'static str) -> Self {
+        Self {
+            name,
+            unit,
+            goal: None,
+        }
+    }
+
+    pub const fn with(self, goal: Goal) -> Self {
+        Self {
+            goal: Some(goal),
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(most) => write!(f, "≤ {most}"),
+            Self::AtLeast(least) => write!(f, "≥ {least}"),
+            Self::TimesAtLeast(times, side) => write!(f, "≥ {times} × {side}"),
+        }
+    }
 }
 
 pub struct Report {
@@ -98,14 +136,36 @@ impl Report {
         ratios
     }
 
+    /// Whether a side meets the goal of what it did; goals are not for those that it is compared with.
+    fn verdict(&self, series: &Series) -> Option<(Goal, bool)> {
+        let goal = series.measure.goal?;
+        if self.references.contains(&series.side) {
+            return None;
+        }
+        let median = Spread::of(series.runs.clone()).median;
+        let met = match goal {
+            Goal::AtMost(most) => median <= most,
+            Goal::AtLeast(least) => median >= least,
+            Goal::TimesAtLeast(times, side) => {
+                let ratios = self.ratios();
+                let of_side = |ratio: &&Ratio| std::ptr::eq(ratio.of, series) && ratio.to == side;
+                ratios.iter().find(of_side)?.spread.median >= times
+            }
+        };
+        Some((goal, met))
+    }
+
     fn json(&self) -> Vec<Value> {
         let series = self.series.iter().map(|series| {
+            let verdict = self.verdict(series);
             json!({
                 "side": series.side,
                 "measure": series.measure.name,
                 "median": Spread::of(series.runs.clone()).median,
                 "unit": series.measure.unit,
                 "runs": series.runs,
+                "goal": verdict.map(|(goal, _)| goal.to_string()),
+                "met": verdict.map(|(_, met)| met),
             })
         });
         let ratios = self.ratios().into_iter().map(|ratio| {
@@ -140,19 +200,28 @@ impl Report {
                 )
             })
         };
-        let mut text = row(
-            ["MEASURE", "SIDE", "MEDIAN", "UNIT"],
-            self.references
-                .iter()
-                .map(|to| format!("TO {}", to.to_uppercase())),
-        );
+        let judged = self
+            .series
+            .iter()
+            .any(|series| series.measure.goal.is_some());
+        let heads = self.references.iter();
+        let heads = heads.map(|to| format!("TO {}", to.to_uppercase()));
+        let goal = judged.then(|| "GOAL".to_owned());
+        let mut text = row(["MEASURE", "SIDE", "MEDIAN", "UNIT"], heads.chain(goal));
         for series in series {
             let median = Spread::of(series.runs.clone()).median;
             let digits = if median < 1000.0 { 2 } else { 0 };
-            let Measure { name, unit } = series.measure;
+            let Measure { name, unit, .. } = series.measure;
+            let verdict = self.verdict(series).map(|(goal, met)| {
+                let word = if met { "met" } else { "missed" };
+                format!("{goal}: {word}")
+            });
             text += &row(
                 [name, series.side, &format!("{median:.digits$}"), unit],
-                self.references.iter().map(|to| ratio(series, to)),
+                self.references
+                    .iter()
+                    .map(|to| ratio(series, to))
+                    .chain(verdict),
             );
         }
         text
@@ -160,7 +229,7 @@ impl Report {
 }
 
 fn row([measure, side, median, unit]: [&str; 4], ratios: impl Iterator<Item = String>) -> String {
-    let mut row = format!("{measure:<17} {side:<15} {median:>12} {unit:<15}");
+    let mut row = format!("{measure:<21} {side:<15} {median:>12} {unit:<15}");
     for ratio in ratios {
         row += &format!(" {ratio:<21}");
     }

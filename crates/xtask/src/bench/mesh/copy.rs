@@ -8,8 +8,8 @@ use anyhow::Result;
 
 use super::Results;
 use super::program::{Load, Program, number, words};
-use super::servers::{Place, Store, tombolo};
-use crate::bench::report::Measure;
+use super::servers::{OWN, Place, Store, kvstoremesh};
+use crate::bench::report::{Goal, Measure};
 
 const CLUSTERS: u32 = 10;
 /// 5,000 addresses, 500 identities, 56 nodes, 100 services.
@@ -23,20 +23,16 @@ const BATCH: u32 = 100;
 /// Pods that one measurement replaces over and over; the next one takes others.
 const PODS: u32 = 2500;
 
-const COPY: Measure = measure("copy", "s");
-const COPY_CPU: Measure = measure("copy_cpu", "s of CPU");
-const COPY_MEMORY: Measure = measure("copy_memory", "MB");
-const FOLLOW_CPU: Measure = measure("follow_cpu", "µs of CPU");
-const FOLLOW_P99: Measure = measure("follow_p99", "ms");
-const CHURN: Measure = measure("churn", "events/s");
-const CHURN_CPU: Measure = measure("churn_cpu", "µs of CPU");
+const COPY: Measure = Measure::new("copy", "s").with(Goal::AtMost(1.5));
+const COPY_CPU: Measure = Measure::new("copy_cpu", "s of CPU");
+const COPY_MEMORY: Measure = Measure::new("copy_memory", "MB").with(Goal::AtMost(60.0));
+const FOLLOW_CPU: Measure = Measure::new("follow_cpu", "µs of CPU").with(Goal::AtMost(15.0));
+const FOLLOW_P99: Measure = Measure::new("follow_p99", "ms");
+const CHURN: Measure = Measure::new("churn", "events/s").with(Goal::AtLeast(50_000.0));
+const CHURN_CPU: Measure = Measure::new("churn_cpu", "µs of CPU");
 
-const fn measure(name: &'static str, unit: &'static str) -> Measure {
-    Measure { name, unit }
-}
-
-pub fn run(place: &Place, seconds: f64, results: &mut Results) -> Result<()> {
-    let own = Store::start(place, results.side, "own")?;
+pub fn run(place: &Place, results: &mut Results) -> Result<()> {
+    let own = Store::start(place, results.side, OWN)?;
     let folder = place.folder("peers")?;
     let mut peers = Vec::new();
     for id in 1..=CLUSTERS {
@@ -51,7 +47,7 @@ pub fn run(place: &Place, seconds: f64, results: &mut Results) -> Result<()> {
             id,
         ];
         Load::run(&arguments)?;
-        fs::write(folder.join(&peer.cluster), peer.peer_file("own")?)?;
+        fs::write(folder.join(&peer.cluster), peer.peer_file(OWN)?)?;
         peers.push(peer);
     }
     let mesh = copy(place, &own, &folder, results)?;
@@ -59,22 +55,16 @@ pub fn run(place: &Place, seconds: f64, results: &mut Results) -> Result<()> {
     let churn = Churn {
         own: &own,
         from: &files,
-        seconds,
+        seconds: results.seconds,
     };
 
-    let cpu = mesh.cpu()?;
-    let paced = churn.run(0, &words!["--rate", PACE])?;
-    let cpu = mesh.cpu()? - cpu;
-    let events = number(&paced, "events")?;
-    results.add(FOLLOW_CPU, cpu.as_secs_f64() * 1e6 / events);
-    results.add(FOLLOW_P99, number(&paced, "p99_ms")?);
+    let (told, cpu) = mesh.spends(|| churn.run(0, &words!["--rate", PACE]))?;
+    results.add_cpu(FOLLOW_CPU, cpu, number(&told, "events")?);
+    results.add(FOLLOW_P99, number(&told, "p99_ms")?);
 
-    let cpu = mesh.cpu()?;
-    let fast = churn.run(PODS, &words!["--batch", BATCH])?;
-    let cpu = mesh.cpu()? - cpu;
-    results.add(CHURN, number(&fast, "events_per_s")?);
-    let events = number(&fast, "events")?;
-    results.add(CHURN_CPU, cpu.as_secs_f64() * 1e6 / events);
+    let (told, cpu) = mesh.spends(|| churn.run(PODS, &words!["--batch", BATCH]))?;
+    results.add(CHURN, number(&told, "events_per_s")?);
+    results.add_cpu(CHURN_CPU, cpu, number(&told, "events")?);
     Ok(())
 }
 
@@ -92,19 +82,8 @@ fn copy(place: &Place, own: &Store, peers: &Path, results: &mut Results) -> Resu
         CLUSTERS * RECORDS,
     ])?;
     copied.next()?;
-    let mut command = tombolo();
-    command.args([
-        "kvstoremesh",
-        "--cluster-name",
-        "own",
-        "--cluster-id",
-        "200",
-    ]);
-    command.arg("--store").arg(own.file());
-    command.arg("--clustermesh-config").arg(peers);
-    command.args(["--health-listen", "127.0.0.1:0"]);
     let begun = Instant::now();
-    let mesh = Program::start(&mut command, &log)?;
+    let mesh = Program::start(&mut kvstoremesh(own, peers), &log)?;
     let (ended, _) = copied.next()?;
     results.add(COPY, (ended - begun).as_secs_f64());
     results.add(COPY_CPU, mesh.cpu()?.as_secs_f64());

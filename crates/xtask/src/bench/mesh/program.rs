@@ -32,11 +32,13 @@ impl Drop for Program {
 impl Program {
     /// Its log is kept in `log`, for the error that tells of its end.
     pub fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        Self::fed(command, Stdio::null(), log)
+    }
+
+    /// The same with something to read.
+    pub fn fed(command: &mut Command, input: Stdio, log: &Path) -> Result<Self> {
         let file = File::create(log).with_context(|| format!("making {}", log.display()))?;
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file);
+        command.stdin(input).stdout(Stdio::null()).stderr(file);
         let child = command
             .spawn()
             .with_context(|| format!("starting {command:?}"))?;
@@ -70,6 +72,13 @@ impl Program {
         Ok(Duration::from_nanos(nanoseconds))
     }
 
+    /// The CPU time that it takes while something is done.
+    pub fn spends<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<(T, Duration)> {
+        let before = self.cpu()?;
+        let done = act()?;
+        Ok((done, self.cpu()?.saturating_sub(before)))
+    }
+
     /// What it has in memory now, in megabytes.
     pub fn memory(&self) -> Result<f64> {
         self.megabytes("VmRSS:")
@@ -88,7 +97,8 @@ impl Program {
         Ok(kilobytes.parse::<f64>()? / 1024.0)
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    /// Something of what the kernel tells of it.
+    pub fn file(&self, name: &str) -> PathBuf {
         Path::new("/proc")
             .join(self.child.id().to_string())
             .join(name)

@@ -1,4 +1,4 @@
-//! The stores that are compared, each with the certificates of a cluster of its own.
+//! The programs that are measured: stores, each with the certificates of a cluster of its own, copiers and agents.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -9,8 +9,13 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use serde_json::Value;
 
+use super::network::NODE;
 use super::program::Program;
 use crate::process::{answer, binaries, quiet};
+
+/// The cluster that learns of others.
+pub const OWN: &str = "own";
+const OWN_ID: &str = "200";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Side {
@@ -118,6 +123,11 @@ impl Store {
         Ok(self.describe(&name))
     }
 
+    /// How agents of its cluster reach it.
+    pub fn local_file(&self) -> String {
+        self.describe("local")
+    }
+
     fn describe(&self, user: &str) -> String {
         let folder = self.folder.display();
         format!(
@@ -135,6 +145,48 @@ fn ours(folder: &Path, cluster: &str, port: u16) -> Command {
     command.args(["--listen", &format!("127.0.0.1:{port}")]);
     command.args(["--health-listen", "127.0.0.1:0"]);
     command
+}
+
+/// The copier of the clusters that a folder has files of.
+pub fn kvstoremesh(own: &Store, peers: &Path) -> Command {
+    let mut command = tombolo();
+    command.args(["kvstoremesh", "--cluster-name", OWN]);
+    command.args(["--cluster-id", OWN_ID]);
+    command.arg("--store").arg(own.file());
+    command.arg("--clustermesh-config").arg(peers);
+    command.args(["--health-listen", "127.0.0.1:0"]);
+    command
+}
+
+/// The agent of a node of our own cluster, with mounts of its own: what it pins goes with it.
+pub struct Agent {
+    pub program: Program,
+}
+
+impl Agent {
+    const PINS: &str = "/sys/fs/bpf/tombolo";
+
+    /// Started where the node's network is.
+    pub fn start(copies: &Path, log: &Path) -> Result<Self> {
+        const MOUNT: &str =
+            "mount -t tmpfs tmpfs /run && mount -t bpf bpf /sys/fs/bpf && exec \"$0\" \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", MOUNT]);
+        command.arg(binaries("release").join("tombolo"));
+        command.args(["agent", "--cluster-name", OWN, "--cluster-id", OWN_ID]);
+        command.args(["--node-name", "n1", "--node-ip", NODE]);
+        command.args(["--pod-range", "10.200.1.0/24", "--pins", Self::PINS]);
+        command.args(["--flow-table-size", "1024", "--listen", "127.0.0.1:0"]);
+        command.arg("--clustermesh-config").arg(copies);
+        let program = Program::start(&mut command, log)?;
+        Ok(Self { program })
+    }
+
+    /// Its pins, as others see them.
+    pub fn pins(&self) -> PathBuf {
+        let root = self.program.file("root");
+        root.join(Self::PINS.trim_start_matches('/'))
+    }
 }
 
 /// Users and roles are left out: that can only be in its favour.

@@ -9,6 +9,7 @@ use std::{
 use anyhow::Result;
 use bytes::Bytes;
 use clap::Args;
+use ipnet::IpNet;
 use serde::Serialize;
 use tombolo_kvstore::Put;
 use tombolo_model::{
@@ -22,7 +23,9 @@ use tombolo_model::{
 use crate::fill;
 
 /// Pods of a node: its range is a /24.
-const PODS_OF_NODE: u32 = 250;
+pub const PODS_OF_NODE: u32 = 250;
+/// The lowest byte of its address; the node itself has 1.
+const FIRST_POD: u8 = 2;
 const BACKENDS: u32 = 10;
 
 #[derive(Args, Clone)]
@@ -80,6 +83,16 @@ pub async fn run(options: &Options) -> Result<Written> {
 }
 
 impl Cluster {
+    /// One that was copied into another's store.
+    pub fn copied(id: u32, size: Size) -> Cluster {
+        Cluster {
+            name: format!("c{id}"),
+            id,
+            size,
+            tree: Tree::Cache,
+        }
+    }
+
     pub fn records(&self) -> Vec<Put> {
         let Size {
             addresses,
@@ -97,7 +110,7 @@ impl Cluster {
     }
 
     /// Config, heartbeat and canaries.
-    fn announcements(&self) -> Vec<Put> {
+    pub fn announcements(&self) -> Vec<Put> {
         let config = ClusterConfig {
             id: self.id,
             capabilities: Capabilities {
@@ -129,18 +142,35 @@ impl Cluster {
         Key::Record(key).to_string().into()
     }
 
-    fn host(&self, node: u32) -> IpAddr {
+    pub fn host(&self, node: u32) -> IpAddr {
         let [_, _, high, low] = self.id.to_be_bytes();
         IpAddr::from([172, 16 + high, low, node as u8 + 1])
     }
 
-    fn pod_ip(&self, number: u32) -> IpAddr {
+    pub fn pod_ip(&self, number: u32) -> IpAddr {
         let (node, pod) = (number / PODS_OF_NODE, number % PODS_OF_NODE);
         let base = (10 << 24) + (self.id << 16) + (node << 8);
-        IpAddr::from(Ipv4Addr::from_bits(base + 2 + pod))
+        IpAddr::from(Ipv4Addr::from_bits(base + u32::from(FIRST_POD) + pod))
     }
 
-    fn identity_number(&self, number: u32) -> u32 {
+    /// The pod whose key is the last one.
+    pub fn last_pod(&self) -> Option<IpAddr> {
+        let pods = (0..self.size.addresses).map(|number| self.pod_ip(number));
+        pods.max_by_key(IpAddr::to_string)
+    }
+
+    /// Whether it is an address that some cluster's pod may have, and no node.
+    pub fn is_pod(net: &IpNet) -> bool {
+        match net {
+            IpNet::V4(net) if net.prefix_len() == 32 => {
+                let [first, .., last] = net.addr().octets();
+                first == 10 && last >= FIRST_POD
+            }
+            _ => false,
+        }
+    }
+
+    pub fn identity_number(&self, number: u32) -> u32 {
         (self.id << 16) + 256 + number % self.size.identities.max(1)
     }
 

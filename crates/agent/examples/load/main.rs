@@ -1,14 +1,19 @@
-//! Load for `cargo xtask bench mesh`: asks stores as many clients would, and prints what it saw as one line of JSON.
+//! Load for `cargo xtask bench mesh`: asks stores as many clients would, tells of pods as Kubernetes would, looks at what
+//! a node's kernel knows, and prints what it saw in lines of JSON.
 //!
 //! Deliberately blind to what serves the store: a real etcd is asked by the same code in the same way.
 
+mod arrivals;
 mod churn;
 mod cluster;
 mod copied;
 mod fanout;
 mod fill;
 mod latency;
+mod mirror;
+mod objects;
 mod puts;
+mod reached;
 
 use std::{io::Write as _, path::Path};
 
@@ -40,6 +45,12 @@ enum Verb {
     Copied(copied::Options),
     /// Replace pods of clusters, and see it happen in the store that they are copied into
     Churn(churn::Options),
+    /// Write what a copier would have written of many clusters
+    Mirror(mirror::Options),
+    /// Wait until a node's kernel knows all pods of many clusters
+    Reached(reached::Options),
+    /// Tell an exporter of pods, and see a node's kernel learn of them
+    Arrivals(arrivals::Options),
 }
 
 fn main() -> Result<()> {
@@ -55,6 +66,9 @@ fn main() -> Result<()> {
             Verb::Cluster(options) => print(&cluster::run(&options).await?),
             Verb::Copied(options) => print(&copied::run(&options).await?),
             Verb::Churn(options) => print(&churn::run(&options).await?),
+            Verb::Mirror(options) => print(&mirror::run(&options).await?),
+            Verb::Reached(options) => print(&reached::run(&options)?),
+            Verb::Arrivals(options) => arrivals::run(&options),
         }
     })
 }
