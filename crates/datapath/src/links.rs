@@ -41,14 +41,7 @@ pub fn attach(
     let id = classifier
         .attach_with_options(device, TcAttachType::Ingress, options)
         .map_err(failed)?;
-    let link = classifier.take_link(id).map_err(failed)?;
-    // Never otherwise: tcx links are file descriptors.
-    let link = FdLink::try_from(link).map_err(|_| Error::Missing { name: program })?;
-    link.pin(pin).map_err(|source| Error::Pin {
-        path: pin.to_owned(),
-        source: Box::new(source),
-    })?;
-    Ok(())
+    keep(classifier.take_link(id).map_err(failed)?, program, pin)
 }
 
 /// Puts `program` at the sockets of all processes in and below a control group.
@@ -86,8 +79,15 @@ pub fn attach_to_group(
     let id = attached
         .attach(&folder, CgroupAttachMode::Single)
         .map_err(failed)?;
-    let link = attached.take_link(id).map_err(failed)?;
-    // Never otherwise: the kernels that we run on have links for control groups.
+    keep(attached.take_link(id).map_err(failed)?, program, pin)
+}
+
+/// Pins a link, so that it stays.
+fn keep<L>(link: L, program: &'static str, pin: &Path) -> Result<(), Error>
+where
+    FdLink: TryFrom<L>,
+{
+    // Never otherwise: with the kernels that we run on both kinds of links are file descriptors.
     let link = FdLink::try_from(link).map_err(|_| Error::Missing { name: program })?;
     link.pin(pin).map_err(|source| Error::Pin {
         path: pin.to_owned(),
