@@ -5,6 +5,15 @@
 #![no_std]
 #![allow(unsafe_code)]
 
+/// Lets userspace write values of these types into maps, and read them there.
+#[cfg(feature = "user")]
+macro_rules! pod {
+    ($($name:ident),* $(,)?) => {$(
+        // SAFETY: `repr(C)`, every padding byte is a named field, and any bits are a valid value.
+        unsafe impl aya::Pod for $name {}
+    )*};
+}
+
 mod addr;
 mod drop;
 mod event;

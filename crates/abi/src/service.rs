@@ -154,12 +154,6 @@ const _: () = {
 mod user {
     use super::*;
 
-    macro_rules! pod {
-        ($($name:ident),*) => {$(
-            // SAFETY: `repr(C)`, every padding byte is a named field, and any bits are a valid value.
-            unsafe impl aya::Pod for $name {}
-        )*};
-    }
     pod!(
         FrontendKey,
         FrontendEntry,
