@@ -28,13 +28,20 @@ use anyhow::{Context as _, Result};
 use tokio::sync::{Notify, mpsc};
 use tombolo_control::{Supervisor, Troubles};
 use tombolo_k8s::Client;
-use tombolo_model::{config::Config, fact::Fact, local::Failure};
+use tombolo_model::{
+    config::Config,
+    fact::{Fact, Set, Source},
+    local::Failure,
+};
 
 use crate::{node::Command, options::Options};
 pub use ask::Identifier;
 use ask::Question;
 pub use own::Own;
 use work::Inlets;
+
+/// Who tells what is read here.
+const SOURCE: Source = Source::Kubernetes;
 
 /// Plugins that wait for the identity of their pod.
 const QUESTIONS: usize = 64;
@@ -118,5 +125,14 @@ impl Kubernetes {
             }
         });
         link
+    }
+}
+
+/// An object that could not be read.
+fn malformed(set: Set, record: String) -> Fact {
+    Fact::Malformed {
+        source: SOURCE,
+        set,
+        record,
     }
 }

@@ -16,13 +16,11 @@ use tombolo_k8s::{
 use tombolo_model::{
     config::Config,
     event::Event,
-    fact::{Address, AddressKey, Fact, Node, NodeKey, Set, Source},
+    fact::{Address, AddressKey, Fact, Node, NodeKey, Set},
 };
 
-use super::Kubernetes;
+use super::{Kubernetes, SOURCE, malformed};
 use crate::facts::BATCH;
-
-const SOURCE: Source = Source::Kubernetes;
 
 /// For ever. Of endpoints it hands on what is told of this node's own ones.
 pub async fn follow(
@@ -225,13 +223,5 @@ fn read_endpoint(item: &Item) -> Result<CiliumEndpoint, String> {
         Ok((_, Object::CiliumEndpoint(endpoint))) => Ok(endpoint),
         Ok((key, _)) => unreachable!("{key} was read as a CiliumEndpoint"),
         Err(reject) => Err(reject.to_string()),
-    }
-}
-
-fn malformed(set: Set, record: String) -> Fact {
-    Fact::Malformed {
-        source: SOURCE,
-        set,
-        record,
     }
 }

@@ -12,14 +12,12 @@ use tombolo_k8s::{
 use tombolo_model::{
     config::Config,
     event::Event,
-    fact::{Fact, Set, Source},
+    fact::{Fact, Set},
     record::Namespaced,
 };
 
-use super::Kubernetes;
+use super::{Kubernetes, SOURCE, malformed};
 use crate::facts::BATCH;
-
-const SOURCE: Source = Source::Kubernetes;
 
 /// For ever.
 pub async fn follow(kubernetes: &Kubernetes, config: &Config, facts: mpsc::Sender<Vec<Fact>>) {
@@ -99,12 +97,4 @@ fn event<T>(
 fn namespaced(name: ObjectName) -> Namespaced {
     let ObjectName { namespace, name } = name;
     Namespaced { namespace, name }
-}
-
-fn malformed(set: Set, record: String) -> Fact {
-    Fact::Malformed {
-        source: SOURCE,
-        set,
-        record,
-    }
 }
