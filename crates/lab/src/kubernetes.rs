@@ -9,6 +9,7 @@
 //! There is no kube-proxy: services are Tombolo's. Nothing here knows what Tombolo makes of Kubernetes.
 
 mod api;
+mod at_once;
 mod authority;
 mod check;
 mod control;

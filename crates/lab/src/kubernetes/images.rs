@@ -2,7 +2,7 @@
 
 mod kept;
 
-use super::{disk, node};
+use super::{at_once::at_once, disk, node};
 use crate::{
     Error,
     error::Result,
@@ -17,7 +17,6 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    thread,
 };
 
 use kept::Kept;
@@ -90,15 +89,14 @@ fn shell(busybox: &Path) -> Result<Layer> {
     Ok(layer)
 }
 
-/// Starts the runtimes of all nodes, with the lab's own images.
-pub fn provide(lab: &mut Lab) -> Result<()> {
-    let nodes: Vec<NodeId> = lab.shape.nodes().collect();
+/// Starts the runtimes of nodes, with the lab's own images.
+pub fn provide(lab: &mut Lab, nodes: &[NodeId]) -> Result<()> {
     let kept = Kept::open(&made_of(lab)?)?;
-    for node in &nodes {
+    for node in nodes {
         fill(lab, *node, &kept)?;
     }
     drop(kept);
-    for node in &nodes {
+    for node in nodes {
         machine::start(lab, (*node).into(), Role::Containerd)?;
     }
     let mut nodes = nodes.iter();
@@ -114,15 +112,6 @@ fn made_of(state: &State) -> Result<[PathBuf; 4]> {
         busybox()?,
         containerd.expect("a lab remembers its programs").clone(),
     ])
-}
-
-/// Starts the runtime of a node that joins later, with the lab's own images.
-pub fn give(lab: &mut Lab, node: NodeId) -> Result<()> {
-    let kept = Kept::open(&made_of(lab)?)?;
-    fill(lab, node, &kept)?;
-    drop(kept);
-    machine::start(lab, node.into(), Role::Containerd)?;
-    machine::wait_until_ready(lab, node.into(), Role::Containerd)
 }
 
 /// Gives a node whose runtime does not run the images that are kept, or makes them there, to be kept.
@@ -143,17 +132,7 @@ fn fill(lab: &mut Lab, node: NodeId, kept: &Kept) -> Result<()> {
 
 /// Gives an archive of images to the runtime of each node, all at once.
 pub fn load(state: &State, nodes: &[NodeId], archive: &Path) -> Result<()> {
-    thread::scope(|scope| {
-        let loads = nodes
-            .iter()
-            .map(|node| scope.spawn(|| load_one(state, *node, archive)));
-        let loads: Vec<_> = loads.collect();
-        let results = loads.into_iter().map(|load| {
-            load.join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        results.collect()
-    })
+    at_once(nodes, |node| load_one(state, *node, archive)).map(drop)
 }
 
 fn load_one(state: &State, node: NodeId, archive: &Path) -> Result<()> {

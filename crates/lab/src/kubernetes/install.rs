@@ -1,6 +1,6 @@
 //! Tombolo on the lab's clusters, by its own chart, as any user installs it.
 
-use super::{API_PORT, api::Api, api_addresses, authority, images, kubeconfig};
+use super::{API_PORT, api::Api, api_addresses, at_once::at_once, authority, images, kubeconfig};
 use crate::{
     Error,
     error::Result,
@@ -25,18 +25,8 @@ const CONNECTIONS: u32 = 65_536;
 
 /// Installs in all clusters at once, and waits for nothing.
 pub fn install(state: &State) -> Result<()> {
-    thread::scope(|scope| {
-        let clusters = state.shape.clusters();
-        let installs: Vec<_> = clusters
-            .map(|cluster| scope.spawn(move || install_one(state, cluster)))
-            .collect();
-        let results = installs.into_iter().map(|install| {
-            install
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        results.collect()
-    })
+    let clusters: Vec<u8> = state.shape.clusters().collect();
+    at_once(&clusters, |cluster| install_one(state, *cluster)).map(drop)
 }
 
 fn install_one(state: &State, cluster: u8) -> Result<()> {

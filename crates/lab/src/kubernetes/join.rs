@@ -56,7 +56,7 @@ fn make(lab: &mut Lab, node: NodeId, progress: &Progress) -> Result<()> {
         node::found(lab, node, &authority)
     })?;
     progress.step("start its runtime with the lab's images", || {
-        images::give(lab, node)
+        images::provide(lab, &[node])
     })?;
     progress.step("start its kubelet", || {
         machine::start(lab, machine, Role::Kubelet)?;

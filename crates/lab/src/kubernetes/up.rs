@@ -10,7 +10,7 @@ use crate::{
     binaries::{self, Demand},
     error::Result,
     fabric, machine,
-    plan::{Cluster, Shape},
+    plan::{Cluster, NodeId, Shape},
     progress::Progress,
     state::{Kubernetes, Lab, Role, State},
     up::{furnish_machines, raise},
@@ -105,14 +105,15 @@ fn build(lab: &mut Lab, progress: &Progress, with_tombolo: bool) -> Result<Resul
     })?;
     furnish_machines(lab, progress)?;
     progress.step("issue certificates", || found(lab))?;
-    let nodes = shape.nodes().count();
+    let nodes: Vec<NodeId> = shape.nodes().collect();
+    let count = nodes.len();
     let objects = shape.kubernetes.unwrap_or_default();
     let servers = [Role::Etcd, Role::Store, Role::KubeApiserver, Role::Door];
     // These are long in starting, and nodes have something to do meanwhile.
     start(lab, &servers)?;
     progress.step(
-        &format!("start {nodes} runtimes with the lab's images"),
-        || images::provide(lab),
+        &format!("start {count} runtimes with the lab's images"),
+        || images::provide(lab, &nodes),
     )?;
     let what = format!("start {} API servers on {objects}", shape.clusters);
     progress.step(&what, || wait(lab, &servers))?;
@@ -121,7 +122,7 @@ fn build(lab: &mut Lab, progress: &Progress, with_tombolo: bool) -> Result<Resul
     } else {
         ""
     };
-    progress.step(&format!("register {nodes} nodes{install}"), || {
+    progress.step(&format!("register {count} nodes{install}"), || {
         let others = [
             Role::Kubelet,
             Role::KubeControllerManager,

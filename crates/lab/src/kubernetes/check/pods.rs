@@ -5,7 +5,7 @@ use crate::{
     Error,
     ask::Asked,
     error::Result,
-    kubernetes::{api::Api, images::ECHO, install, kubectl::Kubectl},
+    kubernetes::{api::Api, at_once::at_once, images::ECHO, install, kubectl::Kubectl},
     state::State,
 };
 use serde::Serialize;
@@ -58,6 +58,18 @@ pub struct Question<'a> {
     pub way: &'static str,
     pub family: &'static str,
     pub asked: Asked,
+}
+
+impl Pod {
+    /// What became of the questions that it asks of whom the words say.
+    pub fn ask(&self, state: &State, words: &[String]) -> Result<Vec<Asked>> {
+        let ask = ["tombolo", "lab", "ask", "--output", "json"].map(str::to_owned);
+        let said = Kubectl::of(state, self.number).exec(&self.name, &[&ask, words].concat())?;
+        serde_json::from_str(&said).map_err(|error| Error::Tool {
+            tool: format!("asking from pod {}", self.name),
+            said: format!("{error}: {said}"),
+        })
+    }
 }
 
 pub fn check(state: &State, report: &mut Report) -> Result<Vec<Pod>> {
@@ -183,17 +195,9 @@ fn ask_all<'a>(state: &State, from: &'a Pod, pods: &'a [Pod]) -> Result<Vec<Ques
             }
         }
     }
-    let ask = ["tombolo", "lab", "ask", "--output", "json"];
-    let words = ask
-        .into_iter()
-        .chain(["--times", TIMES, "--timeout", PATIENCE_EACH]);
-    let words = words.map(str::to_owned).chain(urls.keys().cloned());
-    let words: Vec<String> = words.collect();
-    let said = Kubectl::of(state, from.number).exec(&from.name, &words)?;
-    let asked: Vec<Asked> = serde_json::from_str(&said).map_err(|error| Error::Tool {
-        tool: format!("asking from pod {}", from.name),
-        said: format!("{error}: {said}"),
-    })?;
+    let options = ["--times", TIMES, "--timeout", PATIENCE_EACH].map(str::to_owned);
+    let words: Vec<String> = options.into_iter().chain(urls.keys().cloned()).collect();
+    let asked = from.ask(state, &words)?;
     let questions = asked.into_iter().filter_map(|asked| {
         let (to, way, family) = *urls.get(&asked.url)?;
         Some(Question {
@@ -278,22 +282,4 @@ pub fn judge(questions: &[Question<'_>], report: &mut Report) {
         "{answered} of {asked} questions to pods of the other cluster were answered by the pod that was asked, which saw \
          the asker's own address"
     ));
-}
-
-pub fn at_once<'a, T: Sync, U: Send>(
-    each: &'a [T],
-    work: impl Fn(&'a T) -> Result<U> + Sync,
-) -> Result<Vec<U>> {
-    thread::scope(|scope| {
-        let work = &work;
-        let started: Vec<_> = each
-            .iter()
-            .map(|one| scope.spawn(move || work(one)))
-            .collect();
-        let ended = started.into_iter().map(|one| {
-            one.join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        ended.collect()
-    })
 }

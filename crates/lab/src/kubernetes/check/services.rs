@@ -2,13 +2,12 @@
 
 use super::{
     Report,
-    pods::{NAME, Pod, at_once},
+    pods::{NAME, Pod},
 };
 use crate::{
-    Error,
     ask::Asked,
     error::Result,
-    kubernetes::{api::Api, kubectl::Kubectl},
+    kubernetes::{api::Api, at_once::at_once, kubectl::Kubectl},
     state::State,
 };
 use serde::Serialize;
@@ -42,15 +41,11 @@ pub fn check(state: &State, pods: &[Pod], report: &mut Report) -> Result<()> {
     callers.sort_by_key(|pod| pod.number);
     callers.dedup_by_key(|pod| pod.number);
     let start = Instant::now();
-    let addresses = at_once(&callers, |pod| {
+    let called = at_once(&callers, |pod| {
         Kubectl::of(state, pod.number).apply(&service())?;
-        address(&Api::of(state, pod.number)?)
+        Ok((*pod, address(&Api::of(state, pod.number)?)?))
     })?;
-    let known = at_once(&callers, |pod| {
-        let at = callers
-            .iter()
-            .position(|caller| caller.number == pod.number);
-        let address = &addresses[at.unwrap_or_default()];
+    let known = at_once(&called, |(pod, address)| {
         wait_for_all(state, pod, address, &clusters)
     })?;
     if known.into_iter().all(|all| all) {
@@ -59,7 +54,7 @@ pub fn check(state: &State, pods: &[Pod], report: &mut Report) -> Result<()> {
             start.elapsed().as_secs_f32()
         ));
     }
-    for (pod, address) in callers.iter().zip(addresses) {
+    for (pod, address) in called {
         let asked = call(state, pod, &address, CALLS)?;
         judge(pod, address, &asked, &clusters, report);
     }
@@ -114,15 +109,8 @@ fn wait_for_all(
 
 /// Each time by a new connection.
 fn call(state: &State, from: &Pod, address: &str, times: usize) -> Result<Vec<Asked>> {
-    let words = ["tombolo", "lab", "ask", "--output", "json", "--times"];
-    let words = words.map(str::to_owned).into_iter();
-    let words = words.chain([times.to_string(), format!("http://{address}:{PORT}")]);
-    let words: Vec<String> = words.collect();
-    let said = Kubectl::of(state, from.number).exec(&from.name, &words)?;
-    serde_json::from_str(&said).map_err(|error| Error::Tool {
-        tool: format!("calling from pod {}", from.name),
-        said: format!("{error}: {said}"),
-    })
+    let url = format!("http://{address}:{PORT}");
+    from.ask(state, &["--times".to_owned(), times.to_string(), url])
 }
 
 fn tally(asked: &[Asked]) -> BTreeMap<String, usize> {
