@@ -36,6 +36,25 @@ impl Addr {
         [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
     }
 
+    /// From the four words in which the kernel's structures have it.
+    #[inline(always)]
+    pub const fn from_quarters([a, b, c, d]: [u32; 4]) -> Addr {
+        Addr {
+            words: [a as u64 | ((b as u64) << 32), c as u64 | ((d as u64) << 32)],
+        }
+    }
+
+    #[inline(always)]
+    pub const fn quarters(self) -> [u32; 4] {
+        let [first, second] = self.words;
+        [
+            first as u32,
+            (first >> 32) as u32,
+            second as u32,
+            (second >> 32) as u32,
+        ]
+    }
+
     #[inline(always)]
     pub const fn is_v4(self) -> bool {
         self.words[0] == 0 && self.words[1] as u32 as u64 == V4_MARK
@@ -73,6 +92,8 @@ mod tests {
         assert_eq!(addr.v4().to_ne_bytes(), [10, 1, 2, 3]);
         assert_eq!(Addr::from_bytes(addr.bytes()), addr);
         assert!(!Addr::from_bytes([0xfd; 16]).is_v4());
+        assert_eq!(addr.quarters()[3], addr.v4());
+        assert_eq!(Addr::from_quarters(addr.quarters()), addr);
     }
 
     #[test]

@@ -44,11 +44,23 @@ pub enum Drop {
     EncapFailed,
     /// The kernel refused to take the outer headers off.
     DecapFailed,
+    /// From outside for a service, which has no backend that may answer.
+    NoBackend,
+    /// From outside for a service: a fragment, or a header with options.
+    Untranslatable,
+    /// From outside for a service whose backend is this node itself or outside of the mesh.
+    BackendNotInMesh,
+    /// From outside for a service: no source port is left towards its backend.
+    PortsExhausted,
+    /// An answer of a service to outside, where no route leads.
+    NoRouteToClient,
+    /// From outside for a load balancer's address, which is not for this client.
+    SourceNotAdmitted,
 }
 
 impl Drop {
     /// One past the last reason.
-    pub const COUNT: usize = Drop::DecapFailed as usize + 1;
+    pub const COUNT: usize = Drop::SourceNotAdmitted as usize + 1;
 
     pub const ALL: [Drop; Drop::COUNT - 1] = [
         Drop::Malformed,
@@ -72,6 +84,12 @@ impl Drop {
         Drop::FlowTableFull,
         Drop::EncapFailed,
         Drop::DecapFailed,
+        Drop::NoBackend,
+        Drop::Untranslatable,
+        Drop::BackendNotInMesh,
+        Drop::PortsExhausted,
+        Drop::NoRouteToClient,
+        Drop::SourceNotAdmitted,
     ];
 
     pub fn from_number(number: u8) -> Option<Drop> {
@@ -102,6 +120,12 @@ impl Drop {
             Drop::FlowTableFull => "flow-table-full",
             Drop::EncapFailed => "encap-failed",
             Drop::DecapFailed => "decap-failed",
+            Drop::NoBackend => "no-backend",
+            Drop::Untranslatable => "untranslatable",
+            Drop::BackendNotInMesh => "backend-not-in-mesh",
+            Drop::PortsExhausted => "ports-exhausted",
+            Drop::NoRouteToClient => "no-route-to-client",
+            Drop::SourceNotAdmitted => "source-not-admitted",
         }
     }
 
@@ -162,6 +186,24 @@ impl Drop {
             }
             Drop::DecapFailed => {
                 "the kernel refused to take off the outer headers; report the kernel's version"
+            }
+            Drop::NoBackend => {
+                "no backend is ready, or with externalTrafficPolicy Local none on this node; see `tombolo service explain`"
+            }
+            Drop::Untranslatable => {
+                "fragments and IP options can't be led to a service from outside; lower the client's packet size"
+            }
+            Drop::BackendNotInMesh => {
+                "from outside, services are led to pods and to other nodes of the mesh only; let pods without hostNetwork answer"
+            }
+            Drop::PortsExhausted => {
+                "too many connections from outside to one backend on another node; add backends"
+            }
+            Drop::NoRouteToClient => {
+                "the node has no route back to the client; check it with `ip route get` for the client's address"
+            }
+            Drop::SourceNotAdmitted => {
+                "the service's loadBalancerSourceRanges don't have the client's address; see `tombolo service explain`"
             }
         }
     }

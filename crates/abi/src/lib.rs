@@ -17,17 +17,21 @@ macro_rules! pod {
 mod addr;
 mod drop;
 mod event;
+mod maglev;
 mod map;
+mod outside;
 mod service;
 
 pub use addr::Addr;
 pub use drop::Drop;
 pub use event::{Event, SeenAt, event_kind, monitor};
+pub use maglev::*;
 pub use map::*;
+pub use outside::*;
 pub use service::*;
 
 /// Part of the folder that maps are pinned in.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 3;
 
 /// UDP port of VXLAN, as Cilium and the kernel's first drafts use it.
 pub const VXLAN_PORT: u16 = 8472;

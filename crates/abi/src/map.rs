@@ -37,6 +37,11 @@ pub struct Settings {
     pub identity_shift: u32,
     /// See [`setting`].
     pub flags: u32,
+    /// The node's own.
+    pub cluster: u32,
+    pub _pad: u32,
+    /// Cookie of the node's own network namespace.
+    pub netns: u64,
 }
 
 /// Bits of [`Settings::flags`].
@@ -218,6 +223,8 @@ pub mod flow_state {
     pub const RESET: u8 = 8;
     /// The flow is TCP, whose times follow its state.
     pub const TCP: u8 = 16;
+    /// Opened from outside for a service: answers are translated back.
+    pub const TRANSLATED: u8 = 32;
 }
 
 /// Value of `FLOWS`: conntrack and cache in one.
@@ -322,7 +329,7 @@ pub mod counter {
 
 const _: () = {
     assert!(size_of::<Addr>() == 16 && align_of::<Addr>() == 8);
-    assert!(size_of::<Settings>() == 144);
+    assert!(size_of::<Settings>() == 160);
     assert!(size_of::<AddressKey>() == 20 && align_of::<AddressKey>() == 4);
     assert!(size_of::<AddressEntry>() == 8);
     assert!(size_of::<EndpointEntry>() == 56);

@@ -114,8 +114,8 @@ impl Kubernetes {
                 changed,
             };
             let services = services::follow(&self, &config, facts.clone());
-            let pods = work::run(&self, &config, &commands, facts, inlets);
-            let own = own::keep(&self, &config, &commands);
+            let pods = work::run(&self, &config, &commands, facts.clone(), inlets);
+            let own = own::keep(&self, &config, &commands, &facts);
             tokio::select! {
                 () = told => Ok(()),
                 () = services => Ok(()),

@@ -3,11 +3,16 @@
 //! Deliberately without decisions of its own, which are the model's, and without kernel calls outside of the loop's task.
 
 mod api;
+mod checks;
+mod closer;
 mod clusters;
+mod dns;
 mod facts;
+mod health;
 mod host;
 mod kernel;
 mod kubernetes;
+mod limit;
 mod metrics;
 mod monitor;
 mod node;

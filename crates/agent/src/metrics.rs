@@ -14,6 +14,7 @@ pub struct Counts {
     pub monitors: usize,
     pub monitor_lost: u64,
     pub slow_path: u64,
+    pub connections_ended: u64,
 }
 
 pub fn render(status: &Status, counts: Counts) -> String {
@@ -22,6 +23,8 @@ pub fn render(status: &Status, counts: Counts) -> String {
     world(&mut page, status, counts);
     packets(&mut page, status, counts);
     render_peers(&mut page, &status.peers);
+    paths(&mut page, status, counts);
+    names(&mut page, status);
     page.text()
 }
 
@@ -85,6 +88,48 @@ fn world(page: &mut Page, status: &Status, counts: Counts) {
         help,
         counts.changes_refused,
     );
+}
+
+/// The way to other clusters' nodes.
+fn paths(page: &mut Page, status: &Status, counts: Counts) {
+    let name = "tombolo_remote_cluster_nodes";
+    let help = "Nodes of other clusters that are asked whether they answer, by what came of it.";
+    page.head(name, "gauge", help);
+    for peer in &status.peers {
+        let Some(path) = peer.path else { continue };
+        for (state, count) in [
+            ("answering", path.answering),
+            ("suspect", path.suspect),
+            ("silent", path.silent),
+            ("unknown", path.unknown),
+        ] {
+            let labels = [("target_cluster", peer.cluster.as_str()), ("state", state)];
+            page.line(name, &labels, count as u64);
+        }
+    }
+    let help = "Connections that were ended because their backends were dead.";
+    page.counter(
+        "tombolo_connections_ended_total",
+        help,
+        counts.connections_ended,
+    );
+}
+
+fn names(page: &mut Page, status: &Status) {
+    let Some(names) = &status.names else { return };
+    let name = "tombolo_names_questions_total";
+    let help = "Questions for names that were asked on this node, by what became of them.";
+    page.head(name, "counter", help);
+    for (outcome, count) in [
+        ("answered", names.answered),
+        ("forwarded", names.forwarded),
+        ("failed", names.failed),
+        ("refused", names.refused),
+    ] {
+        page.line(name, &[("outcome", outcome)], count);
+    }
+    let help = "Pods of the cluster's own name servers that are ready.";
+    page.gauge("tombolo_names_servers", help, names.servers as u64);
 }
 
 fn packets(page: &mut Page, status: &Status, counts: Counts) {

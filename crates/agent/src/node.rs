@@ -1,28 +1,37 @@
 //! The loop of a node: the one task that owns the world and speaks to the kernel.
 
+mod audit;
+
 use crate::{
+    checks::Checks,
+    closer::{Order, Orders},
     clusters::Clusters,
+    dns,
+    health::Health,
     host::{self, Uplink},
     kernel::{Kernel, Refusal},
     kubernetes::Link,
     metrics::{self, Counts},
     monitor::{Hub, SUBSCRIBERS_MAX},
-    restore,
 };
 use anyhow::{Context as _, Result};
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, mem, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep_until},
 };
-use tombolo_datapath::{Events, WatchHandle};
+use tombolo_datapath::{Dead, Events, WatchHandle};
 use tombolo_linux::netlink::Netlink;
 use tombolo_model::{
     World,
     drive::{self, Refused},
     fact::{EndpointFact, Fact},
-    local::{Failure, FailureCode, Reply, Request, Status},
+    health::Tally,
+    id::ClusterId,
+    local::{Failure, FailureCode, PathStatus, Reply, Request, Status},
+    name::{self, Question},
     record::Namespaced,
+    service::Protocol,
     world::Answer,
 };
 
@@ -43,6 +52,12 @@ pub enum Command {
         answer: oneshot::Sender<Result<mpsc::Receiver<Reply>, Failure>>,
     },
     Metrics(oneshot::Sender<String>),
+    /// What a name has, and whom to ask else.
+    Name(
+        Question,
+        Protocol,
+        oneshot::Sender<(name::Answer, Vec<SocketAddr>)>,
+    ),
     /// Answered by whoever takes commands.
     Alive(oneshot::Sender<()>),
     /// Answered well by a loop that turns.
@@ -58,7 +73,7 @@ impl Command {
             Command::Ready(answer) => drop(answer.send(Err(failure))),
             Command::Alive(answer) => drop(answer.send(())),
             // Whoever asks sees that nobody answers.
-            Command::Metrics(_) => {}
+            Command::Metrics(_) | Command::Name(..) => {}
         }
     }
 }
@@ -88,6 +103,14 @@ pub struct NodeLoop {
     pub started: Instant,
     clusters: Clusters,
     kubernetes: Option<Link>,
+    health: Option<Health>,
+    orders: Option<Orders>,
+    checks: Option<Checks>,
+    names: Option<Arc<dns::Counts>>,
+    /// Told once the own cluster's services are known.
+    knowing: Option<oneshot::Sender<()>>,
+    /// Where nobody is any more, until those connections are ordered to end.
+    dead: BTreeSet<Dead>,
     /// Until when clusters are waited for.
     patience: Option<Instant>,
     hub: Hub,
@@ -122,6 +145,12 @@ impl NodeLoop {
             started,
             clusters: Clusters::default(),
             kubernetes: None,
+            health: None,
+            orders: None,
+            checks: None,
+            names: None,
+            knowing: None,
+            dead: BTreeSet::new(),
             patience: None,
             hub: Hub::default(),
             counts: Counts::default(),
@@ -136,6 +165,24 @@ impl NodeLoop {
     pub fn wait_for(&mut self, clusters: Clusters, patience: Duration) {
         self.clusters = clusters;
         self.patience = Some(Instant::now() + patience);
+    }
+
+    /// Who asks whether others answer, what is known of that, and who ends connections to those that don't.
+    pub fn ask(&mut self, health: Health, silent: Fact, orders: Orders) {
+        self.health = Some(health);
+        self.orders = Some(orders);
+        drop(self.step(silent));
+    }
+
+    /// Who answers balancers that ask for services.
+    pub fn check(&mut self, checks: Checks) {
+        self.checks = Some(checks);
+    }
+
+    /// Who answers questions for names, and how it is told that there is something to say.
+    pub fn name(&mut self, counts: Arc<dns::Counts>, knowing: oneshot::Sender<()>) {
+        self.names = Some(counts);
+        self.knowing = Some(knowing);
     }
 
     /// Who is told when endpoints change, and whose troubles are told of.
@@ -182,12 +229,62 @@ impl NodeLoop {
                 () = sleep_until(tick) => {
                     tick = Instant::now() + TICK;
                     self.look_after_monitors();
+                    self.look_after_health();
                 }
                 () = sleep_until(audit) => {
                     audit = Instant::now() + AUDIT;
                     self.audit();
                 }
             }
+            self.order_ends();
+            self.look_after_checks();
+            if self.world.knows_services() {
+                // Whoever has ended needs no word.
+                self.knowing.take().map(|knowing| knowing.send(()));
+            }
+        }
+    }
+
+    fn look_after_health(&mut self) {
+        if let Some(health) = &self.health
+            && let Some(aim) = self.world.take_aim()
+        {
+            health.aim(aim);
+        }
+    }
+
+    fn look_after_checks(&mut self) {
+        if let Some(checks) = &self.checks
+            && let Some(wanted) = self.world.take_checks()
+        {
+            checks.set(wanted);
+        }
+    }
+
+    fn order_ends(&mut self) {
+        self.dead.append(&mut self.kernel.datapath.take_dead());
+        if let Some(orders) = self.orders.as_ref().filter(|_| !self.dead.is_empty()) {
+            let order = Order {
+                dead: mem::take(&mut self.dead),
+                namespaces: self.world.namespaces().map(str::to_owned).collect(),
+            };
+            if let Some(order) = orders.give(order) {
+                self.dead = order.dead;
+            }
+        }
+    }
+
+    /// How the nodes of a cluster do.
+    fn path(&self, cluster: ClusterId, tally: Tally) -> PathStatus {
+        let since = self.world.silence().clusters.get(&cluster);
+        let silent = since.map(|since| self.now().saturating_sub(*since).as_secs_f64());
+        PathStatus {
+            nodes: tally.nodes,
+            answering: tally.well,
+            suspect: tally.suspect,
+            silent: tally.down,
+            unknown: tally.unknown,
+            silent_seconds: silent,
         }
     }
 
@@ -242,6 +339,9 @@ impl NodeLoop {
         match command {
             Command::Ask(request, answer) => drop(answer.send(self.reply(request))),
             Command::Metrics(answer) => drop(answer.send(self.metrics())),
+            Command::Name(question, protocol, answer) => {
+                drop(answer.send(self.say_name(&question, protocol)));
+            }
             Command::Alive(answer) => drop(answer.send(())),
             Command::Ready(answer) => drop(answer.send(Ok(()))),
             Command::Monitor { allowed, answer } => {
@@ -254,6 +354,15 @@ impl NodeLoop {
                 self.look_after_monitors();
             }
         }
+    }
+
+    fn say_name(&self, question: &Question, protocol: Protocol) -> (name::Answer, Vec<SocketAddr>) {
+        let answer = self.world.name(question);
+        let servers = match answer {
+            name::Answer::Forward => self.world.name_servers(protocol),
+            _ => Vec::new(),
+        };
+        (answer, servers)
     }
 
     fn reply(&mut self, request: Request) -> Reply {
@@ -304,7 +413,7 @@ impl NodeLoop {
             },
             Request::ServiceExplain { namespace, name } => {
                 let name = Namespaced { namespace, name };
-                match self.world.service(&name) {
+                match self.world.service(&name, self.now()) {
                     Some(service) => Reply::Service(Box::new(service)),
                     None => Reply::Error(no_service(&name)),
                 }
@@ -373,6 +482,16 @@ impl NodeLoop {
         let mut status = self.world.status();
         status.synced |= self.patience.is_none() && self.world.synced_but_for_clusters();
         status.peers = self.clusters.statuses();
+        let tallies = self.health.as_ref().map(Health::tallies);
+        let tallies = tallies.unwrap_or_default();
+        for peer in &mut status.peers {
+            let id = peer.cluster_id.unwrap_or_default();
+            peer.path = tallies.get(&id).map(|tally| self.path(id, *tally));
+        }
+        status.names = self.names.as_ref().map(|counts| {
+            let servers = self.world.name_servers(Protocol::Udp);
+            counts.status(servers.len())
+        });
         status.version = env!("CARGO_PKG_VERSION").into();
         status.uptime_seconds = self.started.elapsed().as_secs();
         status.uplinks = self
@@ -425,6 +544,7 @@ impl NodeLoop {
             monitors: self.hub.subscribers(),
             monitor_lost: self.hub.lost(),
             slow_path,
+            connections_ended: self.orders.as_ref().map_or(0, Orders::ended),
             ..self.counts
         };
         metrics::render(&self.status(), counts)
@@ -463,40 +583,6 @@ impl NodeLoop {
             tracing::warn!("{warning}");
         }
         self.uplink_warnings = warnings;
-    }
-
-    /// Heals what was lost or changed behind our back.
-    fn audit(&mut self) {
-        let recovered = match self.kernel.datapath.recovered() {
-            Ok(recovered) => recovered,
-            Err(error) => {
-                return tracing::warn!(%error, "the kernel's tables can't be read for comparison");
-            }
-        };
-        match restore::tables(recovered, &self.netlink) {
-            Ok(tables) => self.world.audit(tables),
-            Err(error) => {
-                return tracing::warn!("the kernel's tables can't be compared: {error:#}");
-            }
-        }
-        match self.netlink.links() {
-            Ok(links) => {
-                let there: BTreeSet<u32> = links.iter().map(|link| link.index).collect();
-                let gone =
-                    self.world.endpoints().into_iter().filter(|endpoint| {
-                        endpoint.ifindex != 0 && !there.contains(&endpoint.ifindex)
-                    });
-                for endpoint in gone {
-                    tracing::info!(endpoint = %endpoint.id, interface = endpoint.host_interface, "its interface is gone, the endpoint is removed");
-                    let fact = EndpointFact::InterfaceGone {
-                        ifindex: endpoint.ifindex,
-                    };
-                    drop(self.step(Fact::Endpoint(fact)));
-                }
-            }
-            Err(error) => tracing::warn!(%error, "the node's devices can't be listed"),
-        }
-        self.drain();
     }
 }
 

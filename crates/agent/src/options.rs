@@ -10,8 +10,12 @@ use std::{
 use tombolo_clustermesh::Scope;
 use tombolo_control::{HandedOptions, KubernetesOptions, LogFormat, SecretRef};
 use tombolo_model::{
+    config::is_label,
     local::{DELETE_QUEUE_PATH, SOCKET_PATH},
+    name::{NameService, SET_DOMAIN},
     net::RoutingMode,
+    record::Namespaced,
+    service::{Algorithm, Balancing, maglev},
 };
 
 #[cfg(test)]
@@ -76,6 +80,10 @@ pub struct Options {
     pub facts: Option<PathBuf>,
     #[command(flatten)]
     pub mesh: MeshOptions,
+    #[command(flatten)]
+    pub names: NameOptions,
+    #[command(flatten)]
+    pub balancing: BalancingOptions,
     /// Where the plugin and the command line reach this agent
     #[arg(long, env = "TOMBOLO_SOCKET", value_name = "PATH", default_value = SOCKET_PATH)]
     pub socket: PathBuf,
@@ -121,6 +129,15 @@ pub struct Options {
         value_parser = clap::value_parser!(u32).range(1024..=1 << 24)
     )]
     pub flow_table_size: u32,
+    /// How many backends of services the node knows; takes 32 bytes of kernel memory each, and about 140 more for one that is there
+    #[arg(
+        long,
+        env = "TOMBOLO_BACKEND_TABLE_SIZE",
+        value_name = "NUMBER",
+        default_value_t = 1 << 18,
+        value_parser = clap::value_parser!(u32).range(1024..=1 << 24)
+    )]
+    pub backend_table_size: u32,
     /// Control group of version 2 whose processes are led from services to their backends: the host's root, with all pods
     /// below; none are unless told
     #[arg(long, env = "TOMBOLO_CGROUP", value_name = "DIRECTORY")]
@@ -154,6 +171,10 @@ pub struct MeshOptions {
         value_delimiter = ','
     )]
     pub clustermesh_namespaces: Vec<String>,
+    /// Take no namespace for global unless it is annotated with clustermesh.cilium.io/global: "true", as the mesh API server
+    /// is told; in namespaces that are not, services have no backends of other clusters
+    #[arg(long, env = "TOMBOLO_NO_DEFAULT_GLOBAL_NAMESPACE")]
+    pub no_default_global_namespace: bool,
     /// How long a start waits for clusters that can't be reached; what is known of them from before stays
     #[arg(
         long,
@@ -162,6 +183,89 @@ pub struct MeshOptions {
         default_value_t = 60
     )]
     pub clustermesh_sync_timeout: u64,
+}
+
+/// Whose questions for names are answered, and how these end.
+#[derive(Args, Clone, Debug)]
+pub struct NameOptions {
+    /// Service that pods ask for names, such as kube-system/kube-dns: what is asked there is answered on the node, as far as
+    /// it knows; nothing is unless told
+    #[arg(
+        long,
+        env = "TOMBOLO_NAME_SERVICE",
+        value_name = "NAMESPACE/NAME",
+        value_parser = namespaced
+    )]
+    pub name_service: Option<Namespaced>,
+    /// What the names of this cluster's services end in
+    #[arg(
+        long,
+        env = "TOMBOLO_CLUSTER_DOMAIN",
+        value_name = "DOMAIN",
+        default_value = "cluster.local",
+        value_parser = domain
+    )]
+    pub cluster_domain: String,
+}
+
+/// How backends are chosen for what comes to the node from outside.
+#[derive(Args, Clone, Debug)]
+pub struct BalancingOptions {
+    /// How a backend is chosen for a connection from outside, where its service does not say: `random`, or `maglev`, by which
+    /// all nodes of a cluster choose the same one
+    #[arg(
+        long,
+        env = "TOMBOLO_LOAD_BALANCER_ALGORITHM",
+        value_name = "ALGORITHM",
+        default_value_t = Algorithm::Random,
+        value_parser = algorithm
+    )]
+    pub load_balancer_algorithm: Algorithm,
+    /// How many entries each table of `maglev` has, at 4 bytes of kernel memory each; a hundred for each backend of a service
+    /// keep their shares within one percent
+    #[arg(
+        long,
+        env = "TOMBOLO_MAGLEV_TABLE_SIZE",
+        value_name = "NUMBER",
+        default_value_t = maglev::SIZE_DEFAULT,
+        value_parser = table_size
+    )]
+    pub maglev_table_size: u32,
+    /// What the tables of `maglev` differ by from those of others: any word, the same on all nodes of a cluster
+    #[arg(
+        long,
+        env = "TOMBOLO_MAGLEV_HASH_SEED",
+        value_name = "WORD",
+        default_value = "tombolo"
+    )]
+    pub maglev_hash_seed: String,
+}
+
+impl BalancingOptions {
+    pub fn read(&self) -> Balancing {
+        Balancing {
+            algorithm: self.load_balancer_algorithm,
+            table_size: self.maglev_table_size,
+            seed: maglev::seed(&self.maglev_hash_seed),
+        }
+    }
+}
+
+impl NameOptions {
+    /// Nobody else tells of the own cluster's services.
+    pub fn check(&self, kubernetes: bool) -> Result<()> {
+        if self.name_service.is_some() && !kubernetes {
+            bail!("--name-service: services are told by Kubernetes: give --kubernetes too");
+        }
+        Ok(())
+    }
+
+    pub fn service(&self) -> Option<NameService> {
+        self.name_service.as_ref().map(|service| NameService {
+            service: service.clone(),
+            domain: self.cluster_domain.clone(),
+        })
+    }
 }
 
 impl MeshOptions {
@@ -210,6 +314,42 @@ impl MeshOptions {
 pub enum Underlay {
     Ipv4,
     Ipv6,
+}
+
+fn namespaced(text: &str) -> Result<Namespaced, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if is_label(namespace) && is_label(name) => Ok(Namespaced {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }),
+        _ => Err("give a namespace and a service's name, such as kube-system/kube-dns".into()),
+    }
+}
+
+fn domain(text: &str) -> Result<String, String> {
+    let domain = text.trim_end_matches('.').to_ascii_lowercase();
+    match domain.split('.').all(is_label) && domain.len() <= 200 {
+        true if domain != SET_DOMAIN => Ok(domain),
+        true => Err(format!(
+            "{SET_DOMAIN} is for names that hold in all clusters"
+        )),
+        false => Err("give a domain, such as cluster.local".into()),
+    }
+}
+
+fn algorithm(text: &str) -> Result<Algorithm, String> {
+    Algorithm::from_word(text).ok_or_else(|| "use random or maglev".into())
+}
+
+fn table_size(text: &str) -> Result<u32, String> {
+    let size = text
+        .parse()
+        .ok()
+        .filter(|size| maglev::SIZES.contains(size));
+    size.ok_or_else(|| {
+        let sizes: Vec<String> = maglev::SIZES.iter().map(u32::to_string).collect();
+        format!("use a prime: {}", sizes.join(", "))
+    })
 }
 
 fn routing_mode(text: &str) -> Result<RoutingMode, String> {

@@ -76,6 +76,7 @@ fn to_tables(
         policies,
         frontends,
         backends,
+        maglev,
     } = recovered;
     let policies = policies
         .into_iter()
@@ -92,6 +93,7 @@ fn to_tables(
             .into_iter()
             .map(|(pool, backend, path)| ((pool, backend), path))
             .collect(),
+        maglev: maglev.into_iter().collect(),
     };
     (tables, records)
 }

@@ -2,8 +2,12 @@
 
 use crate::{
     api::Socket,
+    checks::CheckServer,
+    closer::Closer,
     clusters::{Clusters, Reader},
+    dns::{NameServer, Resolver},
     facts::FactsFile,
+    health::Asker,
     host,
     kernel::{Kernel, Refusal},
     kubernetes::{Kubernetes, Own},
@@ -14,13 +18,17 @@ use crate::{
     restore::{self, Found},
 };
 use anyhow::{Context as _, Result, anyhow};
+use ipnet::IpNet;
 use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tombolo_control::{Handed, Server, Supervisor, start_log};
 use tombolo_datapath::Datapath;
@@ -46,6 +54,7 @@ const RUN_FOLDER: &str = "/run/tombolo";
 /// Runs the agent until it is asked to end. What it has put into the kernel stays and works on.
 pub fn run(options: Options) -> Result<()> {
     start_log(options.log_format);
+    options.names.check(options.kubernetes)?;
     let netlink = Netlink::open()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -59,7 +68,7 @@ pub fn run(options: Options) -> Result<()> {
         drop(locks);
         return outcome;
     }
-    let checked = Checked::new(&options, &netlink)?;
+    let checked = Checked::new(&options, None, &netlink)?;
     tombolo_datapath::probe().map_err(Refusal::from)?;
     let locks = take_locks(&options.socket, &options.pins)?;
     let outcome = runtime.block_on(serve(&options, checked, netlink, None));
@@ -75,6 +84,7 @@ async fn begin(mut options: Options, netlink: Netlink) -> Result<()> {
     let told = Own {
         addresses: options.node_ip.clone(),
         pod_ranges: Vec::new(),
+        zone: None,
     };
     let socket = Socket::bind(&options.socket)?;
     let http = bind_pages(&options).await?;
@@ -101,7 +111,7 @@ async fn begin(mut options: Options, netlink: Netlink) -> Result<()> {
     };
     options.node_ip = own.addresses;
     options.pod_range = own.pod_ranges;
-    let checked = Checked::new(&options, &netlink)?;
+    let checked = Checked::new(&options, own.zone, &netlink)?;
     serve(&options, checked, netlink, Some(kubernetes)).await
 }
 
@@ -112,8 +122,9 @@ struct Checked {
 }
 
 impl Checked {
-    fn new(options: &Options, netlink: &Netlink) -> Result<Checked> {
+    fn new(options: &Options, zone: Option<String>, netlink: &Netlink) -> Result<Checked> {
         let mut config = config(options);
+        config.zone = zone;
         options.mesh.check(options.cluster_id)?;
         let uplinks = host::uplinks(netlink, &options.uplink, &options.node_ip)?;
         host::check_ranges(netlink, &config.pod_ranges)?;
@@ -143,6 +154,10 @@ fn config(options: &Options) -> Config {
         pod_mtu: 0,
         sources: file.chain(own).chain(kubernetes).collect(),
         reads_clusters: options.mesh.clustermesh_config.is_some(),
+        zone: None,
+        default_global_namespace: !options.mesh.no_default_global_namespace,
+        name_service: options.names.service(),
+        balancing: options.balancing.read(),
     }
 }
 
@@ -204,6 +219,32 @@ async fn serve(
         let handed = Handed::open(&options.api, secret, folder).await?;
         supervisor.spawn("secret", handed.follow(supervisor.stop()));
     }
+    if options.names.name_service.is_some() {
+        let (knowing, ready) = oneshot::channel();
+        let config = node.world.config();
+        let resolver = Resolver::new(commands.clone(), askers(config));
+        let counts = resolver.counts();
+        let sockets = node.kernel.datapath.name_sockets().map_err(Refusal::from)?;
+        let server = NameServer::open(config.router().iter(), resolver, sockets, ready).await?;
+        node.name(counts, knowing);
+        supervisor.spawn("names", server.follow(supervisor.stop()));
+    }
+    let (closer, orders) = Closer::new(node.kernel.datapath.led_sockets().map_err(Refusal::from)?);
+    supervisor.spawn("closer", closer.follow(supervisor.stop()));
+    let (checks, wanted) = CheckServer::new();
+    node.check(wanted);
+    supervisor.spawn(
+        "checks",
+        checks.follow(facts_sender.clone(), supervisor.stop()),
+    );
+    let silent = beside_pins(&options.pins, "silent");
+    let router = node.world.config().router();
+    let (asker, health) = Asker::open(silent, router.iter().next(), started)?;
+    node.ask(health, asker.remembered(), orders);
+    supervisor.spawn(
+        "health",
+        asker.follow(facts_sender.clone(), supervisor.stop()),
+    );
     let clusters = clusters(options, &facts_sender, started);
     clusters.spawn(&mut supervisor);
     let patience = Duration::from_secs(options.mesh.clustermesh_sync_timeout);
@@ -232,6 +273,12 @@ async fn serve(
         watch,
     };
     supervisor.run(node.run(inlets)).await
+}
+
+/// Who may ask for names here: the node's pods, and the node itself.
+fn askers(config: &Config) -> Vec<IpNet> {
+    let own = config.addresses.iter().copied().map(IpNet::from);
+    own.chain(config.pod_ranges.iter().copied()).collect()
 }
 
 async fn bind_pages(options: &Options) -> Result<Server> {
@@ -281,6 +328,7 @@ fn datapath_config(
         pod_mtu: config.pod_mtu,
         masquerade: !options.no_masquerade,
         flows_max: options.flow_table_size,
+        backends_max: options.backend_table_size,
         cgroup: options.cgroup.clone(),
     }
 }

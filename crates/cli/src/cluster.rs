@@ -1,19 +1,24 @@
 //! Which Kubernetes cluster a command is about, and what it says of its part in a mesh.
 
-use std::{collections::BTreeMap, future::Future, path::PathBuf};
+use std::{collections::BTreeMap, future::Future, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
 use ipnet::IpNet;
 use serde::Deserialize;
+use tokio::time::{Instant, sleep};
 use tombolo_control::trust::{Data, Own, SecretName};
 use tombolo_k8s::{
     Client,
-    client::{Api, Connect, Item, Selection},
+    client::{Api, Connect, Item, ObjectName, Selection},
 };
 
 use crate::{failure, helm::RELEASE};
+
+const OPERATOR: &str = "tombolo-operator";
+/// How long an operator that has just begun may take until what it says of its cluster is written.
+const OPERATOR_PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Args, Clone, Debug, Default)]
 pub struct Where {
@@ -35,6 +40,7 @@ pub struct Cluster {
     /// How it is called in what people type, ` --context NAME` or nothing.
     pub option: String,
     pub settings: Settings,
+    operator: Container,
 }
 
 /// What the release was installed with, as its agent is told.
@@ -117,6 +123,8 @@ struct Ipam {
 /// What clusters of a mesh must not have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
+    /// Of these its operator cuts ranges for nodes.
+    pub pools: Vec<IpNet>,
     /// Ranges of pods, with the node that has each.
     pub ranges: Vec<(IpNet, String)>,
     /// Addresses of nodes.
@@ -174,15 +182,20 @@ impl Cluster {
                 ),
             ));
         };
+        let operator = Api::DEPLOYMENTS.name(&at.namespace, OPERATOR);
+        let operator = client.get(Api::DEPLOYMENTS, &operator).await?;
+        let operator: Option<Workload> = operator.map(|found| found.read()).transpose()?;
         Ok(Cluster {
             client,
             at: at.clone(),
             option: at.option(),
-            settings: settings(&found.read()?),
+            settings: settings(found.read()?),
+            operator: operator.unwrap_or_default().container(),
         })
     }
 
-    /// Who it says that it is, and its secret. Fails for one that is in no mesh.
+    /// Who it says that it is, and its secret, once its operator has written of what was installed last. Fails for one that
+    /// is in no mesh.
     pub async fn own(&self) -> Result<Own> {
         let Settings { name, id, .. } = &self.settings;
         if *id == 0 {
@@ -197,21 +210,75 @@ impl Cluster {
                 ),
             ));
         }
-        let secret = Api::SECRETS.name(&self.at.namespace, SecretName::OWN);
+        let end = Instant::now() + OPERATOR_PATIENCE;
+        loop {
+            let missing = match self.written().await? {
+                Some(own) => {
+                    let told = (&own.introduction.name, own.introduction.id.0);
+                    if told == (name, *id) {
+                        return Ok(own);
+                    }
+                    format!(
+                        "still says that the cluster is {} with the id {}",
+                        told.0, told.1
+                    )
+                }
+                None => "is not there yet".to_owned(),
+            };
+            if Instant::now() > end {
+                let secret = self.secret();
+                return Err(failure(
+                    format!(
+                        "{name} was installed with the id {id}, and its Secret {secret} {missing}"
+                    ),
+                    &format!(
+                        "its operator writes it: see `kubectl{} -n {} logs deployment/{OPERATOR}`",
+                        self.option, self.at.namespace
+                    ),
+                ));
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Where that is written.
+    pub fn secret(&self) -> ObjectName {
+        Api::SECRETS.name(&self.at.namespace, SecretName::OWN)
+    }
+
+    /// What its operator has written of it.
+    async fn written(&self) -> Result<Option<Own>> {
+        let secret = self.secret();
         let Some(found) = self.client.get(Api::SECRETS, &secret).await? else {
-            return Err(failure(
-                format!("{name} has no Secret {secret} yet"),
-                &format!(
-                    "its operator makes it: see `kubectl{} -n {} logs deployment/tombolo-operator`",
-                    self.option, self.at.namespace
-                ),
-            ));
+            return Ok(None);
         };
-        Own::read(&data(&found)?).with_context(|| format!("Secret {secret} of {name}"))
+        let own = Own::read(&data(&found)?);
+        own.map(Some)
+            .with_context(|| format!("Secret {secret} of {}", self.settings.name))
+    }
+
+    /// The Secret of the real etcd that has the place of the store, where there is one, and what is in it.
+    pub async fn etcd(&self) -> Result<Option<(ObjectName, Data)>> {
+        let name = self.operator.variable("TOMBOLO_MESH_ETCD_SECRET");
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let name = Api::SECRETS.name(&self.at.namespace, &name);
+        let found = self.client.get(Api::SECRETS, &name).await?;
+        let found = found.with_context(|| {
+            format!(
+                "{}: Secret {name} of the etcd is not there",
+                self.settings.name
+            )
+        })?;
+        Ok(Some((name, data(&found)?)))
     }
 
     pub async fn extent(&self) -> Result<Extent> {
-        let mut extent = Extent::default();
+        let mut extent = Extent {
+            pools: self.operator.pools()?,
+            ..Extent::default()
+        };
         for item in self.client.list(&Selection::all(Api::CILIUM_NODES)).await? {
             let node: CiliumNode = item.read()?;
             let name = &item.name().name;
@@ -236,10 +303,31 @@ impl Extent {
     pub fn clash(&self, ours: &str, other: &Extent, theirs: &str) -> Result<()> {
         for (range, node) in &self.ranges {
             for (another, there) in &other.ranges {
-                if range.contains(another) || another.contains(range) {
+                if overlap(range, another) {
                     bail!(
                         "pods of {ours} and {theirs} have the same addresses: {range} of node {node} and {another} of node \
                          {there}; install one of them with another ipam.operator.clusterPoolIPv4PodCIDRList"
+                    );
+                }
+            }
+        }
+        // What has not happened yet will, with the next nodes.
+        let owned = |extent: &Extent| {
+            let of_nodes = extent.ranges.iter();
+            let of_nodes =
+                of_nodes.map(|(range, node)| (*range, format!("{range} of node {node}")));
+            let pools = extent
+                .pools
+                .iter()
+                .map(|pool| (*pool, format!("its pool {pool}")));
+            pools.chain(of_nodes).collect::<Vec<_>>()
+        };
+        for (range, what) in owned(self) {
+            for (another, which) in owned(other) {
+                if overlap(&range, &another) {
+                    bail!(
+                        "pods of {ours} and {theirs} may get the same addresses: {ours} has {what}, and {theirs} {which}; \
+                         install one of them with another ipam.operator.clusterPoolIPv4PodCIDRList"
                     );
                 }
             }
@@ -259,25 +347,50 @@ impl Extent {
     }
 }
 
-fn settings(workload: &Workload) -> Settings {
-    let Some(agent) = workload.spec.template.spec.containers.first() else {
-        return Settings::default();
-    };
-    let variable = |name: &str| {
-        let found = agent.env.iter().find(|variable| variable.name == name);
-        found.map_or(String::new(), |variable| variable.value.clone())
-    };
-    let option = |name: &str| {
-        let found = agent.args.iter().find_map(|word| word.strip_prefix(name));
-        found.unwrap_or_default().to_owned()
-    };
+fn settings(workload: Workload) -> Settings {
+    let agent = workload.container();
     Settings {
-        name: variable("TOMBOLO_CLUSTER_NAME"),
-        id: variable("TOMBOLO_CLUSTER_ID").parse().unwrap_or(0),
-        clusters_max: variable("TOMBOLO_MAX_CONNECTED_CLUSTERS"),
-        routing: option("--routing-mode="),
-        image: agent.image.clone(),
+        name: agent.variable("TOMBOLO_CLUSTER_NAME"),
+        id: agent.variable("TOMBOLO_CLUSTER_ID").parse().unwrap_or(0),
+        clusters_max: agent.variable("TOMBOLO_MAX_CONNECTED_CLUSTERS"),
+        routing: agent.option("--routing-mode="),
+        image: agent.image,
     }
+}
+
+impl Workload {
+    /// Its first one.
+    fn container(self) -> Container {
+        let mut containers = self.spec.template.spec.containers.into_iter();
+        containers.next().unwrap_or_default()
+    }
+}
+
+impl Container {
+    fn variable(&self, name: &str) -> String {
+        let found = self.env.iter().find(|variable| variable.name == name);
+        found.map_or(String::new(), |variable| variable.value.clone())
+    }
+
+    fn option(&self, name: &str) -> String {
+        let found = self.args.iter().find_map(|word| word.strip_prefix(name));
+        found.unwrap_or_default().to_owned()
+    }
+
+    fn pools(&self) -> Result<Vec<IpNet>> {
+        let lists = ["--cluster-pool-ipv4=", "--cluster-pool-ipv6="].map(|name| self.option(name));
+        let words = lists.iter().flat_map(|list| list.split(','));
+        let words = words.filter(|word| !word.is_empty());
+        let pools = words.map(|word| {
+            word.parse()
+                .with_context(|| format!("the operator's pool `{word}`"))
+        });
+        pools.collect()
+    }
+}
+
+fn overlap(one: &IpNet, other: &IpNet) -> bool {
+    one.contains(other) || other.contains(one)
 }
 
 /// What is in a Secret.
@@ -306,6 +419,7 @@ mod tests {
                 .iter()
                 .map(|address| ((*address).into(), "n1".into()))
                 .collect(),
+            pools: Vec::new(),
         }
     }
 

@@ -6,7 +6,11 @@ mod write;
 
 use std::{
     future::Future,
-    sync::{Mutex, MutexGuard, PoisonError},
+    pin::pin,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,6 +23,7 @@ use tombolo_kvstore::{Change, Page, PageEnd, Result, Store, Watch, WatchSpec};
 
 use crate::{
     Answer, Ask, Ids, Request, Ticket,
+    ids::Parted,
     reader::{Reader, Told},
 };
 
@@ -51,6 +56,39 @@ pub trait Reading: Send {
 pub struct Shared {
     pub ids: Mutex<Ids>,
     pub start: Instant,
+    /// Pages that are on their way.
+    pages: AtomicUsize,
+}
+
+impl Shared {
+    pub fn new(start: Instant) -> Shared {
+        Shared {
+            ids: Mutex::new(Ids::heard_later()),
+            start,
+            pages: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether some reader waits for a page, and comes no further before it has it.
+    pub fn is_listing(&self) -> bool {
+        self.pages.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// Counts a page for as long as it is on its way.
+struct Turning<'a>(&'a AtomicUsize);
+
+impl Turning<'_> {
+    fn begin(pages: &AtomicUsize) -> Turning<'_> {
+        pages.fetch_add(1, Ordering::Relaxed);
+        Turning(pages)
+    }
+}
+
+impl Drop for Turning<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How a reader shall go on.
@@ -73,6 +111,8 @@ pub async fn read<R: Reading, C: Connect>(
 ) {
     let mut flights: FuturesUnordered<BoxFuture<'_, Landed<C::Store>>> = FuturesUnordered::new();
     let mut store = None;
+    let mut parted = Parted::new();
+    let mut alarm = pin!(sleep_until(shared.start));
     loop {
         let (requests, told, timeout) = {
             let mut reader = lock(reader);
@@ -89,12 +129,21 @@ pub async fn read<R: Reading, C: Connect>(
                     flights.clear();
                     store = None;
                 }
-                ask => flights.extend(store.clone().map(|store| fly(store, ticket, ask))),
+                ask => flights.extend(
+                    store
+                        .clone()
+                        .map(|store| fly(store, ticket, ask, &shared.pages)),
+                ),
             }
         }
         // The channel is short: who is slow to listen slows the reading, not the growth of memory.
         if !told.is_empty() && out.send(told).await.is_err() {
-            return;
+            return lock(&shared.ids).free(parted);
+        }
+        free(&mut parted, &out, shared).await;
+        // It is seldom another one, and to set it costs more than to look.
+        if alarm.deadline() != shared.start + timeout {
+            alarm.as_mut().reset(shared.start + timeout);
         }
         // All arms are safe to cancel: what flies goes on flying.
         tokio::select! {
@@ -110,29 +159,47 @@ pub async fn read<R: Reading, C: Connect>(
                     Wish::Anew => lock(reader).restart(now),
                     Wish::Remove => {
                         let told = {
-                            let mut reader = lock(reader);
-                            reader.remove(now, &mut lock(&shared.ids));
+                            let (mut reader, mut ids) = (lock(reader), lock(&shared.ids));
+                            reader.remove(now, &mut ids);
+                            parted.extend(ids.take_parted());
                             all_told(&mut *reader)
                         };
                         // Nobody to tell is nobody to mislead.
                         let _ = out.send(told).await;
-                        return;
+                        return free(&mut parted, &out, shared).await;
                     }
                 }
             }
             Some(landed) = flights.next(), if !flights.is_empty() => {
                 let (ticket, answer, watch) = unpack(landed, &mut store);
                 let now = shared.start.elapsed();
-                let wanted = lock(reader).handle(ticket, answer, now, &mut lock(&shared.ids));
+                let wanted = {
+                    let (mut reader, mut ids) = (lock(reader), lock(&shared.ids));
+                    let wanted = reader.handle(ticket, answer, now, &mut ids);
+                    parted.extend(ids.take_parted());
+                    wanted
+                };
                 if let (Some(watch), true) = (watch, wanted) {
                     flights.push(Box::pin(follow(watch, ticket)));
                 }
             }
-            () = sleep_until(shared.start + timeout) => {
+            () = &mut alarm => {
                 lock(reader).handle_timeout(shared.start.elapsed());
             }
         }
     }
+}
+
+/// Lets others have numbers that were given back, once it was heard that they were: whoever has them next is heard by a
+/// way of its own, and must not be heard before.
+async fn free<T>(parted: &mut Parted, out: &mpsc::Sender<Vec<T>>, shared: &Shared) {
+    if parted.is_empty() {
+        return;
+    }
+    // The listener comes for this one when it has worked off all that it took before. If it has gone, nobody is misled.
+    let _ = out.send(Vec::new()).await;
+    drop(out.reserve_many(out.max_capacity()).await);
+    lock(&shared.ids).free(std::mem::take(parted));
 }
 
 fn all_told<R: Reading>(reader: &mut R) -> Vec<R::Told> {
@@ -143,18 +210,27 @@ fn all_told<R: Reading>(reader: &mut R) -> Vec<R::Told> {
 enum Landed<S: Store> {
     Connected(Ticket, Result<S>),
     Page(Ticket, Result<(Page, Option<PageEnd>)>),
-    Watching(Ticket, Result<S::Watch>),
-    Changes(Ticket, S::Watch, Result<Vec<Change>>),
+    Watching(Ticket, Result<Box<S::Watch>>),
+    /// The watch goes from hand to hand with each batch, and is large.
+    Changes(Ticket, Box<S::Watch>, Result<Vec<Change>>),
 }
 
-fn fly<'a, S: Store>(store: S, ticket: Ticket, ask: Ask) -> BoxFuture<'a, Landed<S>> {
+fn fly<S: Store>(
+    store: S,
+    ticket: Ticket,
+    ask: Ask,
+    pages: &AtomicUsize,
+) -> BoxFuture<'_, Landed<S>> {
     Box::pin(async move {
         match ask {
             Ask::Watch { keys, since } => {
                 let spec = WatchSpec::new(keys, Some(since));
-                Landed::Watching(ticket, store.watch(spec).await)
+                Landed::Watching(ticket, store.watch(spec).await.map(Box::new))
             }
-            Ask::Page { keys, from } => Landed::Page(ticket, store.page(keys, from).await),
+            Ask::Page { keys, from } => {
+                let _turning = Turning::begin(pages);
+                Landed::Page(ticket, store.page(keys, from).await)
+            }
             Ask::Connect | Ask::Close => unreachable!("{ask:?} needs no store"),
         }
     })
@@ -164,7 +240,7 @@ fn fly<'a, S: Store>(store: S, ticket: Ticket, ask: Ask) -> BoxFuture<'a, Landed
 fn unpack<S: Store>(
     landed: Landed<S>,
     store: &mut Option<S>,
-) -> (Ticket, Answer, Option<S::Watch>) {
+) -> (Ticket, Answer, Option<Box<S::Watch>>) {
     match landed {
         Landed::Connected(ticket, Ok(connected)) => {
             *store = Some(connected);
@@ -182,7 +258,7 @@ fn unpack<S: Store>(
     }
 }
 
-async fn follow<S: Store<Watch = W>, W: Watch>(mut watch: W, ticket: Ticket) -> Landed<S> {
+async fn follow<S: Store<Watch = W>, W: Watch>(mut watch: Box<W>, ticket: Ticket) -> Landed<S> {
     let changes = watch.next().await;
     Landed::Changes(ticket, watch, changes)
 }

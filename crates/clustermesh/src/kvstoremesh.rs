@@ -10,8 +10,9 @@
 //! ```
 //! A peer that was taken out while no copier ran is not looked for: its keys end with their leases.
 //!
-//! Of several copiers one writes. The others keep nothing of what they hear: whoever begins to write adopts what is
-//! there, and reads all peers anew.
+//! Of several copiers one writes. The others keep nothing of what they hear, nor of what they knew when they wrote:
+//! whoever begins to write adopts what is there, and reads all peers anew. A store that has lost everything therefore
+//! stays without a peer that is out of reach until it is heard again; agents keep what they know of it.
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ struct Copied {
     term: u64,
     /// Where the peer has its records.
     tree: Tree,
+    places: BTreeMap<Resource, Place>,
     rejects: BTreeMap<Resource, Rejects>,
 }
 
@@ -170,6 +172,11 @@ impl Kvstoremesh {
         self.writer.pending()
     }
 
+    /// Whether so much waits to be written that there is no point in gathering more.
+    pub fn is_pressed(&self) -> bool {
+        self.writer.is_pressed()
+    }
+
     /// What the reader of a peer has learnt.
     pub fn take(&mut self, peer: &str, told: Told) {
         let Some(copied) = self
@@ -185,6 +192,7 @@ impl Kvstoremesh {
         match told {
             Told::Peer { tree, config, .. } => {
                 (copied.tree, copied.term) = (tree, self.writer.term());
+                copied.places.clear();
                 if let Ok(config) = mirror_config(&config) {
                     self.writer.put(config_key(peer), config.into());
                 }
@@ -192,17 +200,12 @@ impl Kvstoremesh {
             // Told before we led, and by now perhaps no longer so.
             Told::Records(..) if copied.term != self.writer.term() => {}
             Told::Records(resource, events) => {
-                let tree = copied.tree;
                 let rejects = copied.rejects.entry(resource).or_default();
-                let place = Place {
-                    from: resource.prefix(tree, peer),
-                    to: resource.prefix(Tree::Cache, peer),
-                    resource,
-                };
-                let prefix = Bytes::copy_from_slice(place.to.as_bytes());
+                let place = copied.places.entry(resource);
+                let place = place.or_insert_with(|| Place::new(resource, copied.tree, peer));
                 for event in events {
                     if let Some(event) = place.copy(event, rejects) {
-                        self.writer.handle(&prefix, event);
+                        self.writer.handle(&place.to, event);
                     }
                 }
             }
@@ -221,7 +224,8 @@ impl Kvstoremesh {
             peers,
         } = self;
         peers.retain(|peer, copied| {
-            let prefixes = Resource::ALL.map(|kind| Bytes::from(kind.prefix(Tree::Cache, peer)));
+            let prefix = |kind: Resource| Bytes::from(kind.prefix(Tree::Cache, peer));
+            let mut prefixes = Resource::ALL.into_iter().map(prefix);
             match copied.step {
                 Step::Copying => {}
                 Step::Leaving if writer.is_settled(&config_key(peer)) => {
@@ -230,10 +234,10 @@ impl Kvstoremesh {
                     };
                 }
                 Step::Grace { until } if until <= now => {
-                    prefixes.iter().for_each(|prefix| writer.remove_set(prefix));
+                    prefixes.for_each(|prefix| writer.remove_set(&prefix));
                     copied.step = Step::Draining;
                 }
-                Step::Draining => return prefixes.iter().any(|prefix| writer.has_set(prefix)),
+                Step::Draining => return prefixes.any(|prefix| writer.has_set(&prefix)),
                 Step::Leaving | Step::Grace { .. } => {}
             }
             true
@@ -247,19 +251,29 @@ impl Copied {
             step: Step::Copying,
             term: 0,
             tree: Tree::State,
+            places: BTreeMap::new(),
             rejects: BTreeMap::new(),
         }
     }
 }
 
 /// Where records of one kind lie in the peer's store and in ours.
+#[derive(Debug)]
 struct Place {
     from: String,
-    to: String,
+    to: Bytes,
     resource: Resource,
 }
 
 impl Place {
+    fn new(resource: Resource, tree: Tree, peer: &str) -> Place {
+        Place {
+            from: resource.prefix(tree, peer),
+            to: resource.prefix(Tree::Cache, peer).into(),
+            resource,
+        }
+    }
+
     fn copy(
         &self,
         event: Event<Bytes, Bytes>,
@@ -305,7 +319,7 @@ impl Place {
             Err(error) => return Err(Reject::key(&error)),
         }
         match text.strip_prefix(&self.from) {
-            Some(rest) => Ok(format!("{}{rest}", self.to).into()),
+            Some(rest) => Ok([&self.to[..], rest.as_bytes()].concat().into()),
             None => Err(Reject::outside(&text)),
         }
     }

@@ -24,7 +24,7 @@ use tombolo_model::{
 };
 
 use crate::{
-    Ids, Random, Scope,
+    Random, Scope,
     drive::{self, Shared, Signals, Wish, Writing, lock},
     export::Lock,
     reader::Options,
@@ -261,10 +261,7 @@ pub(crate) struct Reading {
 }
 
 pub(crate) fn shared() -> Arc<Shared> {
-    Arc::new(Shared {
-        ids: Mutex::new(Ids::default()),
-        start: Instant::now(),
-    })
+    Arc::new(Shared::new(Instant::now()))
 }
 
 impl Reading {

@@ -12,6 +12,7 @@
 mod entries;
 mod leading;
 mod lease;
+mod places;
 mod standby;
 
 #[cfg(test)]
@@ -27,7 +28,9 @@ use tombolo_kvstore::{Error, Keys, Lease, LeaseId, Page, PageEnd, Revision, Tran
 use tombolo_model::event::Event;
 
 use crate::{Random, backoff::Backoff};
+use leading::BATCH_KEYS;
 use lease::Leases;
+use places::{Entries, Place};
 
 /// How long keys outlive their writer.
 pub const LEASE: Duration = Duration::from_secs(15 * 60);
@@ -37,6 +40,9 @@ pub const LOCK_LEASE: Duration = Duration::from_secs(25);
 const HEARTBEAT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// From a batch to the next one, unless that is full: a request costs as much as a dozen keys in it, here, in the store and
+/// at each of its readers. What comes after silence does not wait.
+const GATHER: Duration = Duration::from_millis(5);
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -48,8 +54,8 @@ pub struct Options {
     pub heartbeat: Option<Bytes>,
     /// Seconds since 1970 at the start that `now` counts from.
     pub epoch: u64,
-    /// Whether all sources tell anew what they have when we begin to lead. Until they have, a set that is complete in
-    /// the store counts for more than what we knew before: another writer may have known better.
+    /// Whether all sources tell anew what they have when we begin to lead. Then nothing is kept of what was known before:
+    /// another writer may have known better meanwhile.
     pub told_anew: bool,
 }
 
@@ -86,11 +92,13 @@ pub struct Writer {
     now: Duration,
     /// Nothing is asked before.
     pause: Duration,
+    /// Nor is less than a full batch written before.
+    gathered: Duration,
     sets: BTreeMap<Bytes, Set>,
-    entries: BTreeMap<Bytes, Entry>,
+    entries: Entries,
     kept: BTreeSet<Bytes>,
-    /// Keys whose entry is marked as waiting, each once.
-    queue: VecDeque<Bytes>,
+    /// Where the entries are that are marked as waiting, each once.
+    queue: VecDeque<Place>,
     records: Leases,
     gates: Leases,
     lock: Option<Lock>,
@@ -132,33 +140,18 @@ enum Flight {
     Write(Vec<Flown>),
 }
 
-/// A key, what is written there, and under which lease.
-type Flown = (Bytes, Option<Bytes>, Option<LeaseId>);
+/// Where the entry is, what is written at its key, and under which lease.
+type Flown = (Place, Option<Bytes>, Option<LeaseId>);
 
 #[derive(Debug, Default)]
 struct Set {
     generation: u64,
-    /// The source has told all it has, and in which term.
+    /// The source has told all it has.
     complete: bool,
-    complete_in: u64,
     canary: Option<Bytes>,
     /// Entries that wait or fly.
     pending: usize,
     removed: bool,
-}
-
-#[derive(Debug)]
-struct Entry {
-    /// Absent where the key is to go.
-    wanted: Option<Bytes>,
-    /// The prefix of its set; none for configs, canaries and heartbeats.
-    set: Option<Bytes>,
-    generation: u64,
-    /// When a source spoke of it last.
-    term: u64,
-    lease: Option<LeaseId>,
-    waits: bool,
-    flies: bool,
 }
 
 /// How the writing goes, for people.
@@ -185,8 +178,9 @@ impl Writer {
             flight: None,
             now: Duration::ZERO,
             pause: Duration::ZERO,
+            gathered: Duration::ZERO,
             sets: BTreeMap::new(),
-            entries: BTreeMap::new(),
+            entries: Entries::default(),
             kept: BTreeSet::new(),
             queue: VecDeque::new(),
             records: Leases::new(LEASE),
@@ -243,7 +237,7 @@ impl Writer {
     /// Knows nothing of the set any more, and leaves the store as it is. Only for one that stands by.
     pub fn forget_set(&mut self, prefix: &Bytes) {
         if let Some(set) = self.sets.remove(prefix) {
-            self.forget_keys(prefix, u64::MAX);
+            self.forget_keys(prefix);
             self.forget_all(set.canary.as_slice());
         }
     }
@@ -268,7 +262,7 @@ impl Writer {
             }
             Event::Delete(key) => self.want(key, None, Some(prefix)),
             Event::Synced => {
-                (set.complete, set.complete_in) = (true, self.term);
+                set.complete = true;
                 let now = set.generation;
                 self.sweep(prefix, |generation| generation != now);
                 self.settle(prefix);
@@ -297,6 +291,15 @@ impl Writer {
     /// to write: it would wait, and know less than all when it is to lead.
     pub fn pending(&self) -> usize {
         if self.leads() { self.queue.len() } else { 0 }
+    }
+
+    /// Whether so much waits that it is worth a request of its own.
+    pub fn is_pressed(&self) -> bool {
+        match self.phase {
+            Phase::Standby | Phase::Locking => false,
+            Phase::Adopting { .. } => true,
+            Phase::Leading => self.queue.len() >= BATCH_KEYS / 4,
+        }
     }
 
     /// Whether it is we who write.

@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tombolo_clustermesh::{
-    Ids, Scope,
+    Scope,
     config::Peer,
     drive::{self, Shared, Wish},
     reader::Options,
@@ -68,10 +68,7 @@ async fn main() -> Result<()> {
     let mut tasks = JoinSet::new();
     for _ in 0..words.readers {
         // One agent's readers agree on who has which number.
-        let shared = Arc::new(Shared {
-            ids: Mutex::new(Ids::default()),
-            start,
-        });
+        let shared = Arc::new(Shared::new(start));
         let own = [(&words.own, true)].into_iter();
         for ((name, path), ours) in own.chain(words.peers.iter().map(|peer| (peer, false))) {
             let content = std::fs::read(path).with_context(|| path.display().to_string())?;

@@ -150,12 +150,17 @@ async fn serve(options: ApiserverOptions) -> Result<()> {
     );
     tracing::info!(cluster = options.cluster.cluster_name, objects = %options.objects.display(), "the export is ready");
     let stop = supervisor.stop();
+    supervisor.spawn("writing", async move {
+        tokio::select! {
+            () = drive::write(&exporter.export, start, &connect, &exporter.signals) => {}
+            () = stop.cancelled() => {}
+        }
+        Ok(())
+    });
+    let stop = supervisor.stop();
     supervisor
         .run(async move {
-            tokio::select! {
-                () = drive::write(&exporter.export, start, &connect, &exporter.signals) => {}
-                () = stop.cancelled() => {}
-            }
+            stop.cancelled().await;
             Ok(())
         })
         .await

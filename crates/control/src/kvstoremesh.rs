@@ -27,7 +27,9 @@ use crate::{
     Answer, Found, KubernetesOptions, Page, Pages, Peers, Role, Server, Supervisor,
     handed::HandedOptions,
     options::{ClusterOptions, random, replica},
-    render_peers, start_log,
+    render_peers,
+    rest::between_rounds,
+    start_log,
     writing::{WriterStatus, render_writer},
 };
 
@@ -70,15 +72,39 @@ pub struct KvstoremeshOptions {
 pub fn run(options: KvstoremeshOptions) -> Result<()> {
     start_log(options.cluster.log_format);
     options.cluster.check()?;
+    let start = Instant::now();
+    let peers = Arc::new(peers(&options, start));
+    let looked_at = Arc::clone(&peers);
+    let is_pressed = move || looked_at.is_listing() || looked_at.role.mirror.lock().is_pressed();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_park(between_rounds(is_pressed))
         .build();
     runtime
         .context("starting the runtime")?
-        .block_on(serve(options))
+        .block_on(serve(options, peers, start))
 }
 
-async fn serve(options: KvstoremeshOptions) -> Result<()> {
+fn peers(options: &KvstoremeshOptions, start: Instant) -> Peers<Copies> {
+    let mut mesh = Kvstoremesh::new(replica(), random());
+    mesh.set_grace(Duration::from_secs(options.drain_grace));
+    let mirror = Arc::new(Mirror {
+        mesh: Mutex::new(mesh),
+        signals: Signals::default(),
+    });
+    let copies = Copies {
+        mirror,
+        options: options.cluster.clone(),
+    };
+    let own = &options.cluster.cluster_name;
+    Peers::new(copies, own, &options.clustermesh_config, start)
+}
+
+async fn serve(
+    options: KvstoremeshOptions,
+    peers: Arc<Peers<Copies>>,
+    start: Instant,
+) -> Result<()> {
     let handed = &options.handed;
     let handed = handed
         .open(&options.kubernetes, &options.clustermesh_config)
@@ -87,19 +113,8 @@ async fn serve(options: KvstoremeshOptions) -> Result<()> {
     let health = Server::bind(options.health_listen)
         .await
         .context("give --health-listen a free address")?;
-    let start = Instant::now();
-    let mut mesh = Kvstoremesh::new(replica(), random());
-    mesh.set_grace(Duration::from_secs(options.drain_grace));
-    let mirror = Arc::new(Mirror {
-        mesh: Mutex::new(mesh),
-        signals: Signals::default(),
-    });
-    let copies = Copies {
-        mirror: Arc::clone(&mirror),
-        options: options.cluster.clone(),
-    };
     let own = &options.cluster.cluster_name;
-    let peers = Arc::new(Peers::new(copies, own, &options.clustermesh_config, start));
+    let mirror = Arc::clone(&peers.role.mirror);
     let pages = MirrorPages {
         mirror: Arc::clone(&mirror),
         peers: Arc::clone(&peers),
@@ -114,12 +129,17 @@ async fn serve(options: KvstoremeshOptions) -> Result<()> {
     supervisor.spawn("peers", peers.follow(supervisor.stop()));
     tracing::info!(cluster = own, "the copying of peers is ready");
     let stop = supervisor.stop();
+    supervisor.spawn("writing", async move {
+        tokio::select! {
+            () = drive::write(&mirror.mesh, start, &connect, &mirror.signals) => {}
+            () = stop.cancelled() => {}
+        }
+        Ok(())
+    });
+    let stop = supervisor.stop();
     supervisor
         .run(async move {
-            tokio::select! {
-                () = drive::write(&mirror.mesh, start, &connect, &mirror.signals) => {}
-                () = stop.cancelled() => {}
-            }
+            stop.cancelled().await;
             Ok(())
         })
         .await

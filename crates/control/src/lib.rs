@@ -17,6 +17,7 @@ mod notice;
 mod operator;
 mod options;
 mod peers;
+mod rest;
 mod stamp;
 mod store;
 mod supervise;
@@ -33,7 +34,9 @@ pub use kvstoremesh::{KvstoremeshOptions, run as run_kvstoremesh};
 pub use log::{LogFormat, start as start_log};
 pub use metrics::Page;
 pub use notice::Notice;
-pub use operator::{OperatorOptions, install_definitions, run as run_operator};
+pub use operator::{
+    GIVEN_PEERS, OperatorOptions, given_names, install_definitions, run as run_operator,
+};
 pub use options::random;
 pub use peers::{FileConnect, Found, Peers, Role, render as render_peers};
 pub use stamp::{micro_stamp, now as stamp_now, stamp};

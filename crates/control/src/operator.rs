@@ -36,6 +36,7 @@ use crate::{
 pub use definitions::install_all as install_definitions;
 use election::Election;
 use identities::IdentityOptions;
+pub use mesh::{GIVEN as GIVEN_PEERS, given_names};
 use peers::PeerOptions;
 use ranges::RangeOptions;
 use status::{OperatorPages, Shown};

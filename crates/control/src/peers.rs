@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tombolo_clustermesh::{
-    Ids, config,
+    config,
     drive::{self, Reading, Shared, Wish},
 };
 use tombolo_model::{config::is_cluster_name, local::PeerStatus};
@@ -99,10 +99,7 @@ impl<R: Role> Peers<R> {
         Peers {
             role,
             place,
-            shared: Shared {
-                ids: Mutex::new(Ids::default()),
-                start,
-            },
+            shared: Shared::new(start),
             files: Mutex::new(config::Peers::default()),
             readers: Mutex::new(BTreeMap::new()),
         }
@@ -267,6 +264,11 @@ impl<R: Role> Peers<R> {
             status.hint = format!("mend {}", self.place.file(name).display());
         }
         all.into_values().collect()
+    }
+
+    /// Whether some peer is asked for records that come in pages.
+    pub fn is_listing(&self) -> bool {
+        self.shared.is_listing()
     }
 
     /// Whether the folder has been read and all peers that it names are ready.

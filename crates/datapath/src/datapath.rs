@@ -1,22 +1,25 @@
 //! The node's data path as a whole: opened, changed and looked at here.
 
 use crate::{
-    Error, Events, WatchHandle, bpf, host, links,
+    Dead, Error, Events, LedSockets, NameSockets, WatchHandle, bpf, host, links,
     maps::{self, Addresses, Counts, Endpoints, Monitor, Nodes, Policies, Records, Services},
     paths::Paths,
-    programs::{self, AT_SOCKETS, FROM_CONTAINER, FROM_HOST, FROM_OVERLAY, FROM_UPLINK},
+    programs::{
+        self, AT_SOCKETS, FROM_CONTAINER, FROM_HOST, FROM_OVERLAY, FROM_UPLINK, OUTSIDE,
+        OUTSIDE_OVERLAY,
+    },
 };
-use aya::{Ebpf, maps::MapData};
+use aya::{Ebpf, maps::MapData, programs::LinkOrder};
 use ipnet::IpNet;
 use std::{
-    collections::BTreeMap,
-    fs, io,
+    collections::{BTreeMap, BTreeSet},
+    fs, io, mem,
     net::IpAddr,
     os::fd::AsFd,
     path::{Path, PathBuf},
 };
 use tombolo_abi::{ABI_VERSION, Drop, Settings, counter};
-use tombolo_linux::{cgroup, mount, netlink::Netlink};
+use tombolo_linux::{cgroup, mount, netlink::Netlink, netns};
 use tombolo_model::{
     change::{Change, EndpointPath, NodePath, PolicyEntry, Reach},
     id::{ClusterId, EndpointId, NodeSlot},
@@ -45,6 +48,9 @@ pub struct Config {
     pub masquerade: bool,
     /// How many flows the node remembers; counts when the table is made.
     pub flows_max: u32,
+    /// How many backends services may have here, each counted as often as there are ports and services that it is of; counts
+    /// when the tables are made.
+    pub backends_max: u32,
     /// The control group whose processes are led to services: the node's own, with all its pods below. None are if it is absent.
     pub cgroup: Option<PathBuf>,
 }
@@ -68,6 +74,7 @@ pub struct Datapath {
     paths: Paths,
     /// What the kernel can't do that the node was told to.
     lacks: Vec<String>,
+    dead: BTreeSet<Dead>,
 }
 
 /// What the pinned maps hold when the data path is opened.
@@ -80,6 +87,8 @@ pub struct Recovered {
     pub policies: Vec<(EndpointId, Vec<PolicyEntry>)>,
     pub frontends: Vec<(Frontend, FrontendPath)>,
     pub backends: Vec<(Frontend, Backend, BackendPath)>,
+    /// What each table is made of, by its digest.
+    pub maglev: Vec<(Frontend, u64)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -124,8 +133,8 @@ impl Datapath {
             })?;
         }
         let devices = host::prepare(&netlink, &config)?;
-        let settings = programs::settings(&config, devices.vxlan);
-        let mut ebpf = programs::load(&folder, &settings, config.flows_max)?;
+        let settings = programs::settings(&config, devices.vxlan, netns::own_cookie()?);
+        let mut ebpf = programs::load(&folder, &settings, &config)?;
         let mut datapath = Datapath {
             addresses: Addresses::take(&mut ebpf)?,
             endpoints: Endpoints::take(&mut ebpf)?,
@@ -144,6 +153,7 @@ impl Datapath {
             devices,
             ebpf,
             lacks: Vec::new(),
+            dead: BTreeSet::new(),
         };
         datapath.monitor.tell_allowed(false)?;
         datapath.attach_all()?;
@@ -160,11 +170,21 @@ impl Datapath {
             (FROM_HOST, host::NET.to_owned(), folder.join("net")),
             (FROM_OVERLAY, host::VXLAN.to_owned(), folder.join("vxlan")),
         ];
+        let mut behind = vec![(
+            OUTSIDE_OVERLAY,
+            host::VXLAN.to_owned(),
+            folder.join("outside-vxlan"),
+        )];
         for name in &self.config.uplinks {
             wanted.push((
                 FROM_UPLINK,
                 name.clone(),
                 folder.join(format!("uplink-{name}")),
+            ));
+            behind.push((
+                OUTSIDE,
+                name.clone(),
+                folder.join(format!("outside-{name}")),
             ));
         }
         for (id, endpoint) in self.endpoints.all()? {
@@ -178,7 +198,12 @@ impl Datapath {
             }
         }
         for (program, device, pin) in &wanted {
-            links::attach(&mut self.ebpf, program, device, pin)?;
+            let first = LinkOrder::first();
+            links::attach(&mut self.ebpf, program, device, first, pin)?;
+        }
+        for (program, device, pin) in &behind {
+            let last = LinkOrder::last();
+            links::attach(&mut self.ebpf, program, device, last, pin)?;
         }
         self.attach_to_sockets(&folder)
     }
@@ -196,11 +221,8 @@ impl Datapath {
 
     /// Loads the programs anew and puts each in place of the running one.
     pub fn replace_programs(&mut self) -> Result<(), Error> {
-        self.ebpf = programs::load(
-            &maps_folder(&self.config.pins),
-            &self.settings,
-            self.config.flows_max,
-        )?;
+        let folder = maps_folder(&self.config.pins);
+        self.ebpf = programs::load(&folder, &self.settings, &self.config)?;
         self.attach_all()
     }
 
@@ -215,6 +237,7 @@ impl Datapath {
             addresses: self.addresses.all()?,
             frontends: self.services.all_frontends()?,
             backends: self.services.all_backends()?,
+            maglev: self.services.all_tables()?,
         })
     }
 
@@ -227,19 +250,31 @@ impl Datapath {
                 self.addresses.touch_ranges()
             }
             Change::AddressSet(net, reach) => self.addresses.set(*net, *reach),
-            Change::AddressGone(net) => self.addresses.unset(*net),
+            Change::AddressGone(net) => {
+                self.addresses.unset(*net)?;
+                if net.prefix_len() == net.max_prefix_len() {
+                    self.dead.insert(Dead::Address(net.addr()));
+                }
+                Ok(())
+            }
             Change::EndpointSet(id, path) => self.set_endpoint(*id, path),
             Change::EndpointGone(id) => self.unset_endpoint(*id),
             Change::PolicySet(id, entries) => {
                 self.policies.set(*id, entries)?;
                 self.endpoints.touch(*id)
             }
-            Change::FrontendSet(frontend, path) => self.services.set_frontend(*frontend, *path),
+            Change::FrontendSet(frontend, path) => self.services.set_frontend(*frontend, path),
             Change::FrontendGone(frontend) => self.services.unset_frontend(*frontend),
             Change::BackendSet(pool, backend, path) => {
-                self.services.set_backend(*pool, *backend, *path)
+                self.services.set_backend(*pool, *backend, *path)?;
+                if path.lost {
+                    self.dead.insert(Dead::Backend(pool.protocol, *backend));
+                }
+                Ok(())
             }
             Change::BackendGone(pool, backend) => self.services.unset_backend(*pool, *backend),
+            Change::MaglevSet(pool, table) => self.services.set_table(*pool, table),
+            Change::MaglevGone(pool) => self.services.unset_table(*pool),
             Change::RouteSet(range) => {
                 Ok(self
                     .netlink
@@ -264,6 +299,7 @@ impl Datapath {
             &mut self.ebpf,
             FROM_CONTAINER,
             &link.name,
+            LinkOrder::first(),
             &endpoint_pin(&self.config.pins, id),
         )?;
         self.endpoints.set(id, path)?;
@@ -314,6 +350,20 @@ impl Datapath {
             fallback_received: packets(counter::FALLBACK_RECEIVED)?,
             path_mtu_learnt: packets(counter::PATH_MTU_LEARNT)?,
         })
+    }
+
+    /// Where nobody is any more since this was asked last, for [`LedSockets`].
+    pub fn take_dead(&mut self) -> BTreeSet<Dead> {
+        mem::take(&mut self.dead)
+    }
+
+    pub fn led_sockets(&self) -> Result<LedSockets, Error> {
+        LedSockets::open(&maps_folder(&self.config.pins))
+    }
+
+    /// Where the agent's sockets are put that answer questions for names.
+    pub fn name_sockets(&self) -> Result<NameSockets, Error> {
+        NameSockets::open(&maps_folder(&self.config.pins))
     }
 
     /// How full the flow table is. An estimate when it is large.

@@ -63,6 +63,8 @@ pub enum Error {
         port: u16,
         source: tombolo_linux::Error,
     },
+    #[error("the table of {pool} names a backend that the kernel has not taken")]
+    NoBackend { pool: String },
     #[error(transparent)]
     Linux(#[from] tombolo_linux::Error),
     #[error("{operation}")]

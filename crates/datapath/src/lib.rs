@@ -14,13 +14,15 @@ mod maps;
 mod paths;
 mod probe;
 mod programs;
+mod sockets;
 
 pub use datapath::{Config, Counters, Datapath, Recovered, remove};
 pub use error::Error;
 pub use events::Events;
-pub use maps::AddressTable;
+pub use maps::{AddressTable, NameSockets};
 pub use paths::WatchHandle;
 pub use probe::probe;
+pub use sockets::{Dead, LedSockets, end};
 
 #[cfg(test)]
 mod tests;

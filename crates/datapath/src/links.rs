@@ -17,11 +17,13 @@ use std::{
     path::Path,
 };
 
-/// Puts `program` at the ingress of `device`, in place of the one that the pinned link holds.
+/// Puts `program` at the ingress of `device`, before or behind those that are there, in place of the one that the pinned link
+/// holds.
 pub fn attach(
     ebpf: &mut Ebpf,
     program: &'static str,
     device: &str,
+    order: LinkOrder,
     pin: &Path,
 ) -> Result<(), Error> {
     let failed = |source| Error::Attach {
@@ -37,7 +39,7 @@ pub fn attach(
         remove(pin)?;
     }
     let classifier = programs::get(ebpf, program)?;
-    let options = TcAttachOptions::TcxOrder(LinkOrder::first());
+    let options = TcAttachOptions::TcxOrder(order);
     let id = classifier
         .attach_with_options(device, TcAttachType::Ingress, options)
         .map_err(failed)?;

@@ -12,7 +12,7 @@ use tombolo_abi::{Addr, Settings, setting};
 use crate::Config;
 
 /// Maps that outlive the programs. The others are scratch.
-const PINNED: [&str; 19] = [
+const PINNED: [&str; 23] = [
     "FLOWS",
     "ENDPOINTS",
     "NODES",
@@ -26,19 +26,33 @@ const PINNED: [&str; 19] = [
     "EVENTS",
     "MONITOR",
     "FRONTENDS",
+    "SOURCES",
     "POOLS",
     "SLOTS",
     "BACKENDS",
+    "MAGLEV",
     "CLIENTS",
     "SOCKET_FRONTENDS",
     "SOCKET_BACKENDS",
+    "NAME_SOCKETS",
+    "TRANSLATIONS",
 ];
 
 pub const FROM_CONTAINER: &str = "from_container";
 pub const FROM_HOST: &str = "from_host";
 pub const FROM_UPLINK: &str = "from_uplink";
 pub const FROM_OVERLAY: &str = "from_overlay";
-const ALL: [&str; 4] = [FROM_CONTAINER, FROM_HOST, FROM_UPLINK, FROM_OVERLAY];
+/// Those that look at what the two above leave to the node's own stack.
+pub const OUTSIDE: &str = "outside";
+pub const OUTSIDE_OVERLAY: &str = "outside_overlay";
+const ALL: [&str; 6] = [
+    FROM_CONTAINER,
+    FROM_HOST,
+    FROM_UPLINK,
+    FROM_OVERLAY,
+    OUTSIDE,
+    OUTSIDE_OVERLAY,
+];
 /// Those at sockets, which are attached to a control group.
 pub const AT_SOCKETS: [&str; 8] = [
     "connect4",
@@ -51,14 +65,20 @@ pub const AT_SOCKETS: [&str; 8] = [
     "getpeername6",
 ];
 
+/// However few flows a node remembers.
+const TRANSLATIONS_MIN: u32 = 1 << 12;
+
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tombolo-programs"));
 
 /// Loads all programs; maps that are pinned in `folder` are taken over, others are made and pinned there.
-pub fn load(folder: &Path, settings: &Settings, flows_max: u32) -> Result<Ebpf, Error> {
+pub fn load(folder: &Path, settings: &Settings, config: &Config) -> Result<Ebpf, Error> {
     let mut loader = EbpfLoader::new();
     loader
         .override_global("SETTINGS", settings, true)
-        .map_max_entries("FLOWS", flows_max);
+        .map_max_entries("FLOWS", config.flows_max)
+        .map_max_entries("TRANSLATIONS", (config.flows_max / 4).max(TRANSLATIONS_MIN))
+        .map_max_entries("SLOTS", config.backends_max)
+        .map_max_entries("BACKENDS", config.backends_max);
     for name in PINNED {
         loader.map_pin_path(name, folder.join(name));
     }
@@ -102,7 +122,7 @@ pub fn at_sockets<'a>(
 }
 
 /// What the programs see as constants.
-pub fn settings(config: &Config, vxlan_ifindex: u32) -> Settings {
+pub fn settings(config: &Config, vxlan_ifindex: u32, netns: u64) -> Settings {
     let of_family = |is_v4: bool| {
         let own = config
             .node_addresses
@@ -138,6 +158,9 @@ pub fn settings(config: &Config, vxlan_ifindex: u32) -> Settings {
         } else {
             0
         },
+        cluster: u32::from(config.cluster.0),
+        _pad: 0,
+        netns,
     }
 }
 

@@ -12,6 +12,7 @@ mod large;
 mod mutate;
 mod neighbours;
 mod node;
+mod outside;
 mod packets;
 mod paths;
 mod policy;

@@ -182,8 +182,7 @@ pub fn send_by_device(ctx: &TcContext, node: &NodeEntry, vni: u32) -> Result<Ver
         key.__bindgen_anon_1.remote_ipv4 = u32::from_be(node.address.v4());
     } else {
         flags |= 1;
-        let [a, b] = node.address.words;
-        key.__bindgen_anon_1.remote_ipv6 = [a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32];
+        key.__bindgen_anon_1.remote_ipv6 = node.address.quarters();
     }
     // SAFETY: `key` outlives the call and has the size that is said.
     if unsafe {
@@ -228,8 +227,7 @@ fn transmit(node: &NodeEntry) -> Result<Verdict, Drop> {
         hop.__bindgen_anon_1.ipv4_nh = node.next_hop.v4();
     } else {
         hop.nh_family = 10;
-        let [a, b] = node.next_hop.words;
-        hop.__bindgen_anon_1.ipv6_nh = [a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32];
+        hop.__bindgen_anon_1.ipv6_nh = node.next_hop.quarters();
     }
     // SAFETY: `hop` outlives the call and has the size that is said.
     Ok(Verdict::redirect(unsafe {

@@ -93,6 +93,13 @@ impl Known {
         unsafe { (*self.flow).source_port }
     }
 
+    /// True if it was opened from outside for a service.
+    #[inline(always)]
+    pub fn is_translated(&self) -> bool {
+        // SAFETY: as in `source`.
+        unsafe { (*self.flow).state & flow_state::TRANSLATED != 0 }
+    }
+
     /// Notes that a packet passed. Only now, after the sides were checked, may the entry change.
     #[inline(always)]
     pub fn touch(&self, tcp_flags: u8, now: u32) {

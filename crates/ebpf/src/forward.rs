@@ -2,6 +2,7 @@
 
 use crate::{
     Verdict, encap,
+    identity::{HOST, REMOTE_NODE},
     maps::{ENDPOINTS, NODES, PATH_MTU, count, scratch, setting},
     packet::{self, DONT_FRAGMENT, ETHERNET, ETHERTYPE_V4, V4, V6},
 };
@@ -16,10 +17,6 @@ const ALWAYS_FITS: u32 = LEAST_V6 - OVERHEAD_V6;
 
 /// The packet size that every IPv6 path carries.
 const LEAST_V6: u32 = 1280;
-
-/// Reserved identities.
-const HOST: u32 = 1;
-const REMOTE_NODE: u32 = 6;
 
 /// Where a packet goes, and what it carries there.
 #[repr(C)]
@@ -177,7 +174,7 @@ fn may_be_cut(ctx: &TcContext) -> bool {
 
 /// A node is one hop, whichever way the packet takes to it.
 #[inline(always)]
-fn pass_hop(ctx: &TcContext, ethertype: u16) -> Result<(), Drop> {
+pub fn pass_hop(ctx: &TcContext, ethertype: u16) -> Result<(), Drop> {
     if ethertype == ETHERTYPE_V4 {
         let header: &mut V4 = packet::at_mut(ctx, ETHERNET).ok_or(Drop::Malformed)?;
         if header.ttl <= 1 {

@@ -6,7 +6,7 @@ use crate::{
     forward::{self, Way},
     judge::{self, Arrival},
     maps::NODES,
-    neighbour,
+    neighbour, outside,
     packet::{self, ETHERNET, ETHERTYPE_ARP, ETHERTYPE_V6},
 };
 use aya_ebpf::programs::TcContext;
@@ -21,6 +21,11 @@ pub fn run(ctx: &TcContext) -> Result<Verdict, Drop> {
         if let Some(known) = flow::known(&quick, now) {
             if let Some(way) = way_of(ctx, &known, quick.headers) {
                 known.touch(quick.tcp_flags, now);
+                if way.place != place::LOCAL && known.is_translated() {
+                    if let Some(sent) = outside::answer_of_pod(ctx, ethertype, &quick)? {
+                        return Ok(sent);
+                    }
+                }
                 return forward::forward(ctx, ethertype, &way);
             }
         }
@@ -35,6 +40,11 @@ pub fn run(ctx: &TcContext) -> Result<Verdict, Drop> {
     }
     let mut way = Way::default();
     judge::judge(ctx, &Arrival::plain(SeenAt::Pod, ethertype), &mut way)?;
+    if way.place != place::LOCAL {
+        if let Some(sent) = outside::answer_judged(ctx, ethertype)? {
+            return Ok(sent);
+        }
+    }
     forward::forward(ctx, ethertype, &way)
 }
 

@@ -45,7 +45,7 @@ pub fn marked(ctx: &TcContext) -> Option<u32> {
 }
 
 #[inline(always)]
-fn way_of(ctx: &TcContext, known: &Known, headers: u32) -> Option<Way> {
+pub fn way_of(ctx: &TcContext, known: &Known, headers: u32) -> Option<Way> {
     let (source, destination) = (known.source(), known.destination());
     let vouched = match marked(ctx) {
         Some(identity) => identity == source.identity,

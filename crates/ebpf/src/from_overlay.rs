@@ -54,7 +54,7 @@ fn find(ctx: &TcContext, ethertype: u16, outer: &Outer) -> Result<Way, Drop> {
 }
 
 #[inline(always)]
-fn outer_of(ctx: &TcContext) -> Option<Outer> {
+pub fn outer_of(ctx: &TcContext) -> Option<Outer> {
     // SAFETY: plain integers, for which zero is a value; `key` outlives both calls and has the size that is said.
     unsafe {
         let mut key: bpf_tunnel_key = core::mem::zeroed();

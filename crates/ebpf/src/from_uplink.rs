@@ -258,7 +258,7 @@ fn plain(ctx: &TcContext, ethertype: u16, way: &mut Way) -> Seen {
 }
 
 #[inline(always)]
-fn plain_way_of(known: &Known, headers: u32) -> Option<Way> {
+pub fn plain_way_of(known: &Known, headers: u32) -> Option<Way> {
     let source = known.source();
     if !flow::is_current(source) {
         return None;

@@ -314,8 +314,7 @@ fn answer_v6(ctx: &TcContext, by_router: bool, message: [u8; 2], rest: u32) -> O
     // The other way round than in what is quoted.
     take_words(ctx, ETHERNET + 48 + 8, &mut summed.destination)?;
     if by_router {
-        let [a, b] = setting!(router_v6).words;
-        summed.source = [a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32];
+        summed.source = setting!(router_v6).quarters();
     } else {
         take_words(ctx, ETHERNET + 48 + 24, &mut summed.source)?;
     }

@@ -4,7 +4,7 @@
 
 mod side;
 
-pub use side::source_of;
+pub use side::{place_of, source_of};
 
 use crate::{
     event, flow,
@@ -12,6 +12,7 @@ use crate::{
     fragment,
     from_uplink::Outer,
     icmp,
+    identity::WORLD,
     maps::{FLOWS, Scratch, count, scratch},
     packet::{self, ICMP, ICMPV6, KIND_ECHO_REPLY, KIND_ECHO_REQUEST, Packet, TCP, WHOLE},
     policy,
@@ -30,7 +31,9 @@ pub struct Arrival {
     pub seen_at: u32,
     pub l3: u32,
     pub ethertype: u16,
-    pub tunnel: u16,
+    pub tunnel: u8,
+    /// The packet is for a service that is open to the world.
+    pub for_service: u8,
 }
 
 impl Arrival {
@@ -44,6 +47,7 @@ impl Arrival {
             l3: packet::ETHERNET as u32,
             ethertype,
             tunnel: 0,
+            for_service: 0,
         }
     }
 
@@ -56,6 +60,7 @@ impl Arrival {
             l3: l3 as u32,
             ethertype,
             tunnel: 1,
+            for_service: 0,
         }
     }
 }
@@ -78,7 +83,7 @@ pub fn judge(ctx: &TcContext, arrival: &Arrival, way: &mut Way) -> Result<(), Dr
 }
 
 #[inline(always)]
-fn to_result(code: u32) -> Result<(), Drop> {
+pub fn to_result(code: u32) -> Result<(), Drop> {
     if code == 0 {
         Ok(())
     } else {
@@ -171,7 +176,7 @@ pub fn look_again(ctx: &TcContext) {
 
 /// Forgets the packet before.
 #[inline(always)]
-fn begin(scratch: &mut Scratch) {
+pub fn begin(scratch: &mut Scratch) {
     scratch.identities = [0; 2];
     scratch.endpoints = [0; 2];
     scratch.packet.source = Addr { words: [0; 2] };
@@ -271,6 +276,7 @@ fn settle(scratch: &mut Scratch) -> Result<(), Drop> {
                 flow.state = old.state;
                 flow.created = old.created;
                 flow.source_port = old.source_port;
+                keep_world(&mut flow.sides[1 - from], &old.sides[1 - from]);
                 count(counter::REJUDGED, 0);
             }
         }
@@ -288,6 +294,14 @@ fn settle(scratch: &mut Scratch) -> Result<(), Drop> {
     FLOWS
         .insert(&scratch.key, &scratch.flow, 0)
         .map_err(|_| Drop::FlowTableFull)
+}
+
+/// What a node sends in the world's name, from an address of its own, is not judged as the node's when it is answered.
+#[inline(always)]
+fn keep_world(side: &mut Side, old: &Side) {
+    if old.identity == WORLD && old.place == place::REMOTE && side.place == place::REMOTE {
+        side.identity = WORLD;
+    }
 }
 
 #[inline(always)]

@@ -3,7 +3,8 @@
 //! Four programs, one for each place a packet can come in at, all of the same parts. A known flow is answered by one look-up
 //! (`flow`); everything else is judged (`judge`), remembered, and then sent the same way (`forward`). The parts return
 //! `Result<Verdict, Drop>`; the entry points here alone turn that into what the kernel is told. Eight small programs at sockets lead
-//! to services (`service`). Services for what comes from outside and encryption are not here yet.
+//! to services (`service`), and two behind those that stand at the uplinks and the tunnel device do so with packets from outside
+//! (`outside`). Encryption is not here yet.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code)]
@@ -18,9 +19,11 @@ mod from_host;
 mod from_overlay;
 mod from_uplink;
 mod icmp;
+mod identity;
 mod judge;
 mod maps;
 mod neighbour;
+mod outside;
 mod packet;
 mod path_mtu;
 mod policy;
@@ -70,6 +73,20 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn from_overlay(ctx: TcContext) -> i32 {
     verdict(&ctx, SeenAt::Overlay, from_overlay::run(&ctx))
+}
+
+#[classifier]
+pub fn outside(ctx: TcContext) -> i32 {
+    verdict(&ctx, SeenAt::Uplink, outside::run(&ctx, None))
+}
+
+#[classifier]
+pub fn outside_overlay(ctx: TcContext) -> i32 {
+    let result = match from_overlay::outer_of(&ctx) {
+        Some(outer) => outside::run(&ctx, Some(&outer)),
+        None => Ok(Verdict::PASS),
+    };
+    verdict(&ctx, SeenAt::Overlay, result)
 }
 
 #[cgroup_sock_addr(connect4)]
@@ -134,8 +151,9 @@ fn refuse(skb: *mut __sk_buff, reason: u32, seen_at: u32) -> i32 {
     if reason == Drop::TooBig as u32
         || reason == Drop::HopLimit as u32
         || reason == Drop::EncapFailed as u32
+        || reason == Drop::SourceNotAdmitted as u32
     {
-        // Found while sending, when nobody may have read the packet wholly.
+        // Found before or while sending, when nobody may have read the packet wholly.
         judge::look_again(&ctx);
     } else {
         judge::forget_unless_read();

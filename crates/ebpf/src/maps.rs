@@ -2,16 +2,23 @@
 
 use crate::packet::Packet;
 use aya_ebpf::{
-    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    btf_maps::{
+        Array, ArrayOfMaps, HashMap, HashOfMaps, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SockMap,
+    },
     macros::btf_map,
 };
 use tombolo_abi::{
     ADDRESSES_MAX, Addr, AddressEntry, AddressKey, BACKENDS_MAX, BackendEntry, CLIENTS_MAX,
-    ClientEntry, ClientKey, Counter, ENDPOINTS_MAX, EPOCHS_MAX, EVENTS_BYTES, EndpointEntry, Event,
-    FLOWS_MAX, FRAGMENTS_MAX, FRONTENDS_MAX, Flow, FlowKey, Fragment, FragmentKey, FrontendEntry,
-    FrontendKey, NODES_MAX, NodeEntry, POLICY_RULES_MAX, POOLS_MAX, PathMtu, PolicyKey, PolicyRule,
-    PoolEntry, SOCKETS_MAX, Settings, SlotEntry, SlotKey, SocketFrontend, SocketKey, counter,
+    ClientEntry, ClientKey, Counter, ENDPOINTS_MAX, EPOCHS_MAX, EVENTS_BYTES, EndpointEntry, Ends,
+    Event, FLOWS_MAX, FRAGMENTS_MAX, FRONTENDS_MAX, Flow, FlowKey, Fragment, FragmentKey,
+    FrontendEntry, FrontendKey, MAGLEV_MAX, MaglevPage, NAME_SOCKETS_MAX, NODES_MAX, NodeEntry,
+    POLICY_RULES_MAX, POOLS_MAX, PathMtu, PolicyKey, PolicyRule, PoolEntry, SOCKETS_MAX,
+    SOURCES_MAX, Settings, SlotEntry, SlotKey, SocketFrontend, SocketKey, SourceKey,
+    TRANSLATIONS_MAX, Translation, counter,
 };
+
+/// `BPF_F_INNER_MAP`: others of another length may stand in its place.
+const INNER_MAP: usize = 0x1000;
 
 /// Filled in by the loader.
 #[unsafe(no_mangle)]
@@ -26,6 +33,9 @@ pub static SETTINGS: Settings = Settings {
     pod_mtu: 0,
     identity_shift: 0,
     flags: 0,
+    cluster: 0,
+    _pad: 0,
+    netns: 0,
 };
 
 macro_rules! setting {
@@ -71,6 +81,16 @@ pub static POOLS: HashMap<u32, PoolEntry, { POOLS_MAX as usize }, 1> = HashMap::
 pub static SLOTS: HashMap<SlotKey, SlotEntry, { BACKENDS_MAX as usize }, 1> = HashMap::new();
 #[btf_map]
 pub static BACKENDS: HashMap<u32, BackendEntry, { BACKENDS_MAX as usize }, 1> = HashMap::new();
+/// Who may come from outside, where not anybody may.
+#[btf_map]
+pub static SOURCES: LpmTrie<SourceKey, u32, { SOURCES_MAX as usize }> = LpmTrie::new();
+/// Tables of pools whose backends are chosen alike on all nodes.
+#[btf_map]
+pub static MAGLEV: HashOfMaps<u32, Array<MaglevPage, 1, INNER_MAP>, { MAGLEV_MAX as usize }, 1> =
+    HashOfMaps::new();
+/// The agent's sockets that answer questions for names; the kernel takes one out when it is closed.
+#[btf_map]
+pub static NAME_SOCKETS: SockMap<{ NAME_SOCKETS_MAX as usize }> = SockMap::new();
 /// Which backend a client is led to again.
 #[btf_map]
 pub static CLIENTS: LruHashMap<ClientKey, ClientEntry, { CLIENTS_MAX as usize }> =
@@ -82,6 +102,10 @@ pub static SOCKET_FRONTENDS: LruHashMap<SocketKey, SocketFrontend, { SOCKETS_MAX
 /// Which backend the datagrams of a socket go to.
 #[btf_map]
 pub static SOCKET_BACKENDS: LruHashMap<SocketKey, u32, { SOCKETS_MAX as usize }> =
+    LruHashMap::new();
+/// What packets of connections from outside become, in each direction.
+#[btf_map]
+pub static TRANSLATIONS: LruHashMap<Ends, Translation, { TRANSLATIONS_MAX as usize }> =
     LruHashMap::new();
 #[btf_map]
 pub static COUNTERS: PerCpuArray<Counter, { counter::MAX as usize }> = PerCpuArray::new();
@@ -112,6 +136,15 @@ pub struct Scratch {
     pub identities: [u32; 2],
     pub endpoints: [u16; 2],
     pub fragment: FragmentKey,
+    /// Of a packet for a service from outside, or of an answer to one: its ends as it came in, and what they become.
+    pub ends: Ends,
+    pub translation: Translation,
+    pub twin: Translation,
+    pub tcp_flags: u32,
+    pub headers: u32,
+    /// The backend that all nodes lead the connection to, 0 if each draws; and the hash that it was found by.
+    pub picked: u32,
+    pub hash: u32,
     pub bytes: Room,
 }
 

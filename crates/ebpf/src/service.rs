@@ -4,18 +4,21 @@
 //! What the socket's user asks for later, who its peer is and who has sent, is answered with the frontend. Unlike at the
 //! devices, these programs are interrupted by one another: they share no scratch, and all they keep is on the stack.
 
-use crate::maps::{BACKENDS, CLIENTS, FRONTENDS, POOLS, SLOTS, SOCKET_BACKENDS, SOCKET_FRONTENDS};
+use crate::maps::{
+    BACKENDS, CLIENTS, FRONTENDS, NAME_SOCKETS, POOLS, SLOTS, SOCKET_BACKENDS, SOCKET_FRONTENDS,
+    setting,
+};
 use aya_ebpf::{
-    bindings::bpf_sock_addr,
+    bindings::{bpf_sock, bpf_sock_addr},
     helpers::{
         bpf_get_netns_cookie, bpf_get_prandom_u32, bpf_get_socket_cookie, bpf_ktime_get_ns,
-        bpf_set_retval,
+        bpf_map_lookup_elem, bpf_set_retval, bpf_sk_release,
     },
     programs::SockAddrContext,
 };
 use tombolo_abi::{
     Addr, BackendEntry, ClientEntry, ClientKey, FrontendEntry, FrontendKey, SlotKey,
-    SocketFrontend, SocketKey,
+    SocketFrontend, SocketKey, name_socket,
 };
 
 const REFUSE: i32 = 0;
@@ -24,7 +27,10 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 const CONNECTION_REFUSED: i32 = 111;
 /// A slot is drawn, and taken with the odds of its weight to the greatest one; the last draw is taken as it is.
-const DRAWS: u32 = 16;
+const DRAWS: u32 = 64;
+
+/// No backend has this number.
+const NOBODY: u32 = 0;
 
 /// The address and port that a program was called with.
 #[derive(Clone, Copy)]
@@ -60,24 +66,14 @@ impl Family for V6 {
     #[inline(always)]
     fn read(ctx: *mut bpf_sock_addr) -> Addr {
         // SAFETY: as above.
-        let word = |index: usize| unsafe {
-            u64::from(core::ptr::read_volatile(&raw const (*ctx).user_ip6[index]))
-        };
-        Addr {
-            words: [word(0) | (word(1) << 32), word(2) | (word(3) << 32)],
-        }
+        let word =
+            |index: usize| unsafe { core::ptr::read_volatile(&raw const (*ctx).user_ip6[index]) };
+        Addr::from_quarters([word(0), word(1), word(2), word(3)])
     }
 
     #[inline(always)]
     fn write(ctx: *mut bpf_sock_addr, addr: Addr) {
-        let [first, second] = addr.words;
-        let words = [
-            first as u32,
-            (first >> 32) as u32,
-            second as u32,
-            (second >> 32) as u32,
-        ];
-        for (index, word) in words.into_iter().enumerate() {
+        for (index, word) in addr.quarters().into_iter().enumerate() {
             // SAFETY: as above.
             unsafe { core::ptr::write_volatile(&raw mut (*ctx).user_ip6[index], word) };
         }
@@ -134,8 +130,14 @@ pub fn connect<F: Family>(ctx: &SockAddrContext) -> i32 {
     let Some(frontend) = frontend(asked, protocol) else {
         return GO_ON;
     };
+    if is_barred(ctx, &frontend) {
+        return refuse();
+    }
+    if let Some(agent) = agent_for(frontend, asked, protocol) {
+        return lead::<F>(ctx, asked, agent, protocol);
+    }
     match choose_for(ctx, frontend) {
-        Some((_, backend)) => lead::<F>(ctx, asked, &backend, protocol),
+        Some((_, backend)) => lead::<F>(ctx, asked, place(&backend), protocol),
         None => refuse(),
     }
 }
@@ -148,18 +150,25 @@ pub fn sendmsg<F: Family>(ctx: &SockAddrContext) -> i32 {
     let Some(frontend) = frontend(asked, UDP) else {
         return GO_ON;
     };
+    if is_barred(ctx, &frontend) {
+        return refuse();
+    }
+    if let Some(agent) = agent_for(frontend, asked, UDP) {
+        return lead::<F>(ctx, asked, agent, UDP);
+    }
     let key = socket_key(ctx, asked, UDP);
     // SAFETY: a copy of the value; it is a whole word.
     if let Some(id) = unsafe { SOCKET_BACKENDS.get(key).copied() }
         && let Some(backend) = backend(id, frontend.pool)
+        && backend.lost == 0
     {
-        return lead::<F>(ctx, asked, &backend, UDP);
+        return lead::<F>(ctx, asked, place(&backend), UDP);
     }
     match choose_for(ctx, frontend) {
         Some((id, backend)) => {
             // Without room the next datagram may go to another backend.
             let _ = SOCKET_BACKENDS.insert(key, id, 0);
-            lead::<F>(ctx, asked, &backend, UDP)
+            lead::<F>(ctx, asked, place(&backend), UDP)
         }
         None => refuse(),
     }
@@ -181,7 +190,7 @@ pub fn name_frontend<F: Family>(ctx: &SockAddrContext) -> i32 {
 }
 
 #[inline(always)]
-fn frontend(peer: Peer, protocol: u8) -> Option<FrontendEntry> {
+pub fn frontend(peer: Peer, protocol: u8) -> Option<FrontendEntry> {
     let key = FrontendKey {
         addr: peer.addr,
         port: peer.port,
@@ -192,24 +201,51 @@ fn frontend(peer: Peer, protocol: u8) -> Option<FrontendEntry> {
     unsafe { FRONTENDS.get(key).copied() }
 }
 
+/// Whether a load balancer's address is not for whoever calls: a pod, or the node itself.
+#[inline(always)]
+fn is_barred(ctx: *mut bpf_sock_addr, frontend: &FrontendEntry) -> bool {
+    if !frontend.bars_pods() && !frontend.bars_node() {
+        return false;
+    }
+    // SAFETY: the helper takes this context.
+    let netns = unsafe { bpf_get_netns_cookie(ctx.cast()) };
+    if netns == setting!(netns) {
+        frontend.bars_node()
+    } else {
+        frontend.bars_pods()
+    }
+}
+
 /// A backend may have become another pool's since its number was read.
 #[inline(always)]
-fn backend(id: u32, pool: u32) -> Option<BackendEntry> {
+pub fn backend(id: u32, pool: u32) -> Option<BackendEntry> {
     // SAFETY: an entry never changes in place but by a new one.
     let entry = unsafe { BACKENDS.get(id).copied()? };
     (entry.pool == pool).then_some(entry)
 }
 
-/// The backend that the client had last, if the service remembers and it still takes connections; else one that is drawn.
 #[inline(always)]
 fn choose_for(ctx: *mut bpf_sock_addr, frontend: FrontendEntry) -> Option<(u32, BackendEntry)> {
     let FrontendEntry { pool, .. } = frontend;
     if frontend.affinity_s() == 0 {
-        return choose(pool);
+        return choose(pool, NOBODY);
     }
+    // SAFETY: the helper takes this context.
+    let netns = unsafe { bpf_get_netns_cookie(ctx.cast()) };
+    choose_again(netns, pool, frontend.affinity_s(), NOBODY)
+}
+
+/// The backend that the client had last, if that is not too long ago and it still takes connections; else as
+/// [`choose`] does.
+#[inline(always)]
+pub fn choose_again(
+    client: u64,
+    pool: u32,
+    affinity_s: u32,
+    picked: u32,
+) -> Option<(u32, BackendEntry)> {
     let client = ClientKey {
-        // SAFETY: the helper takes this context.
-        netns: unsafe { bpf_get_netns_cookie(ctx.cast()) },
+        netns: client,
         pool,
         _pad: 0,
     };
@@ -217,11 +253,11 @@ fn choose_for(ctx: *mut bpf_sock_addr, frontend: FrontendEntry) -> Option<(u32, 
     let now_s = (unsafe { bpf_ktime_get_ns() } / 1_000_000_000) as u32;
     // SAFETY: copied at once; two halves of different times lead to a backend all the same, which is checked.
     let known = unsafe { CLIENTS.get(client).copied() };
-    let known = known.filter(|known| now_s.wrapping_sub(known.seen_s) <= frontend.affinity_s());
+    let known = known.filter(|known| now_s.wrapping_sub(known.seen_s) <= affinity_s);
     let again = known.and_then(|known| Some((known.backend, backend(known.backend, pool)?)));
     let (id, entry) = match again.filter(|(_, entry)| entry.weight > 0) {
         Some(again) => again,
-        None => choose(pool)?,
+        None => choose(pool, picked)?,
     };
     let seen = ClientEntry {
         backend: id,
@@ -232,8 +268,15 @@ fn choose_for(ctx: *mut bpf_sock_addr, frontend: FrontendEntry) -> Option<(u32, 
     Some((id, entry))
 }
 
+/// The one that was picked, if it takes connections; else one that is drawn.
 #[inline(always)]
-fn choose(pool: u32) -> Option<(u32, BackendEntry)> {
+pub fn choose(pool: u32, picked: u32) -> Option<(u32, BackendEntry)> {
+    if picked != NOBODY
+        && let Some(entry) = backend(picked, pool)
+        && entry.weight > 0
+    {
+        return Some((picked, entry));
+    }
     for draw in 0..DRAWS {
         // Read anew each time: slots that have just been given up are beyond the new end.
         // SAFETY: an entry never changes in place but by a new one.
@@ -261,28 +304,69 @@ fn choose(pool: u32) -> Option<(u32, BackendEntry)> {
 }
 
 #[inline(always)]
-fn random() -> u32 {
+pub fn random() -> u32 {
     // SAFETY: takes nothing.
     unsafe { bpf_get_prandom_u32() }
 }
 
 /// A number below `limit`, from one of 32 bits.
 #[inline(always)]
-fn scaled(number: u32, limit: u32) -> u32 {
+pub fn scaled(number: u32, limit: u32) -> u32 {
     ((u64::from(number) * u64::from(limit)) >> 32) as u32
 }
 
 #[inline(always)]
-fn lead<F: Family>(
-    ctx: *mut bpf_sock_addr,
-    asked: Peer,
-    backend: &BackendEntry,
-    protocol: u8,
-) -> i32 {
-    let peer = Peer {
+fn place(backend: &BackendEntry) -> Peer {
+    Peer {
         addr: backend.addr,
         port: backend.port,
+    }
+}
+
+/// Where the agent answers questions for names, if this is where they are asked and it runs: its socket is in the map from when
+/// the agent has put it there until the kernel closes it.
+#[inline(always)]
+fn agent_for(frontend: FrontendEntry, asked: Peer, protocol: u8) -> Option<Peer> {
+    if !frontend.agent_answers() {
+        return None;
+    }
+    let index = name_socket(asked.addr.is_v4(), protocol == TCP);
+    let map = (&raw const NAME_SOCKETS).cast_mut();
+    // SAFETY: the map's key is a word; the socket is let go of below.
+    let socket = unsafe { bpf_map_lookup_elem(map.cast(), (&raw const index).cast()) };
+    let socket = socket.cast::<bpf_sock>();
+    if socket.is_null() {
+        return None;
+    }
+    // All are read, whichever counts: offsets into sockets must not depend on anything.
+    // SAFETY: the socket is held; volatile keeps each access whole and apart, as the verifier wants it.
+    let [v4, a, b, c, d] = unsafe {
+        [
+            core::ptr::read_volatile(&raw const (*socket).src_ip4),
+            core::ptr::read_volatile(&raw const (*socket).src_ip6[0]),
+            core::ptr::read_volatile(&raw const (*socket).src_ip6[1]),
+            core::ptr::read_volatile(&raw const (*socket).src_ip6[2]),
+            core::ptr::read_volatile(&raw const (*socket).src_ip6[3]),
+        ]
     };
+    let addr = if asked.addr.is_v4() {
+        Addr::from_v4(v4)
+    } else {
+        Addr::from_quarters([a, b, c, d])
+    };
+    // SAFETY: as above.
+    let port = unsafe { core::ptr::read_volatile(&raw const (*socket).src_port) };
+    // SAFETY: held since the look-up, and not used after.
+    unsafe { bpf_sk_release(socket.cast()) };
+    Some(Peer {
+        addr,
+        // In the host's order, of all ports that programs are given the only one.
+        port: (port as u16).to_be(),
+    })
+}
+
+#[inline(always)]
+fn lead<F: Family>(ctx: *mut bpf_sock_addr, asked: Peer, peer: Peer, protocol: u8) -> i32 {
     let frontend = SocketFrontend {
         addr: asked.addr,
         port: asked.port,

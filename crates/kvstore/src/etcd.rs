@@ -1,12 +1,15 @@
 //! A client of any etcd of version 3.
 //!
-//! Tries each endpoint in turn, keeps one connection, and tells when another cluster answers than before. Repeats no
-//! request by itself: whether that is right only the caller knows.
+//! Tries each endpoint in turn, keeps one connection, and tells when another cluster answers than before. What finds its
+//! connection at an end goes by a new one, if it has not left yet or changes nothing. Otherwise no request is repeated:
+//! whether that is right only the caller knows.
 
+mod call;
 mod connection;
 mod noting;
 mod pace;
 mod refusal;
+mod single;
 mod watch;
 
 use std::{
@@ -17,7 +20,6 @@ use std::{
 };
 
 use hyper::http::uri::PathAndQuery;
-use prost::Message;
 use tokio::time::timeout;
 use tonic::{Request, Status, body::Body, client::Grpc};
 use tonic_prost::ProstCodec;
@@ -31,12 +33,14 @@ use crate::{
     },
     store::Store,
     tls::TlsFiles,
-    wire::{self, Headed, Header, convert::seconds, status},
+    wire::{self, Header, convert::seconds, status},
 };
+use call::Effect;
 use connection::{Connections, Wire};
 use noting::Refusal;
 use pace::Pace;
 use refusal::End;
+use single::Messages;
 pub use watch::EtcdWatch;
 
 /// The largest page we take; it is far beyond what the page size lets come.
@@ -149,7 +153,9 @@ impl Etcd {
     pub async fn status(&self) -> Result<EtcdStatus> {
         const OPERATION: &str = "status";
         let path = "/etcdserverpb.Maintenance/Status";
-        let response: wire::StatusResponse = self.call(OPERATION, path, wire::Empty {}).await?;
+        let response: wire::StatusResponse = self
+            .call(Effect::None, OPERATION, path, wire::Empty {})
+            .await?;
         let header = response.header.unwrap_or_default();
         Ok(EtcdStatus {
             endpoint: self.inner.connections.endpoint().unwrap_or_default(),
@@ -161,28 +167,9 @@ impl Etcd {
         })
     }
 
-    async fn call<A, B>(&self, operation: &'static str, path: &'static str, message: A) -> Result<B>
-    where
-        A: Message + 'static,
-        B: Message + Default + Headed + 'static,
-    {
-        let _turn = self.inner.pace.turn().await;
-        let mut grpc = self.grpc().await?;
-        let path = PathAndQuery::from_static(path);
-        let codec = ProstCodec::<A, B>::default();
-        let call = grpc.unary(Request::new(message), path, codec);
-        let after = self.inner.config.request_timeout;
-        let answer = timeout(after, call)
-            .await
-            .map_err(|_| Error::Timeout { operation, after })?;
-        let answer = answer.map_err(|status| self.failure(operation, &status))?;
-        let answer = answer.into_inner();
-        self.check_cluster(operation, answer.header())?;
-        Ok(answer)
-    }
-
-    async fn grpc(&self) -> Result<Grpc<Wire>> {
+    async fn grpc(&self, messages: Messages) -> Result<Grpc<Wire>> {
         let wire = self.inner.connections.get().await?;
+        let wire = wire.carrying(messages);
         let origin = wire.origin();
         let mut grpc = Grpc::with_origin(wire, origin).max_decoding_message_size(ANSWER_BYTES_MAX);
         let ready = grpc.ready().await;
@@ -253,28 +240,31 @@ impl Store for Etcd {
     async fn query(&self, query: Query) -> Result<Page> {
         let request = wire::RangeRequest::from(query);
         let response: wire::RangeResponse = self
-            .call("range", "/etcdserverpb.KV/Range", request)
+            .call(Effect::None, "range", "/etcdserverpb.KV/Range", request)
             .await?;
         Ok(response.into())
     }
 
     async fn put(&self, put: Put) -> Result<PutAnswer> {
         let request = wire::PutRequest::from(put);
-        let response: wire::PutResponse = self.call("put", "/etcdserverpb.KV/Put", request).await?;
+        let response: wire::PutResponse = self
+            .call(Effect::Some, "put", "/etcdserverpb.KV/Put", request)
+            .await?;
         Ok(response.into())
     }
 
     async fn delete(&self, delete: Delete) -> Result<DeleteAnswer> {
         let request = wire::DeleteRangeRequest::from(delete);
         let path = "/etcdserverpb.KV/DeleteRange";
-        let response: wire::DeleteRangeResponse = self.call("delete", path, request).await?;
+        let response: wire::DeleteRangeResponse =
+            self.call(Effect::Some, "delete", path, request).await?;
         Ok(response.into())
     }
 
     async fn transact(&self, transaction: Transaction) -> Result<TransactionAnswer> {
         let request = wire::TxnRequest::from(transaction);
         let response: wire::TxnResponse = self
-            .call("transaction", "/etcdserverpb.KV/Txn", request)
+            .call(Effect::Some, "transaction", "/etcdserverpb.KV/Txn", request)
             .await?;
         Ok(response.into())
     }
@@ -285,7 +275,12 @@ impl Store for Etcd {
             physical: false,
         };
         let _: wire::HeaderOnly = self
-            .call("compaction", "/etcdserverpb.KV/Compact", request)
+            .call(
+                Effect::Some,
+                "compaction",
+                "/etcdserverpb.KV/Compact",
+                request,
+            )
             .await?;
         Ok(())
     }
@@ -296,7 +291,9 @@ impl Store for Etcd {
             id: 0,
         };
         let path = "/etcdserverpb.Lease/LeaseGrant";
-        let response: wire::LeaseGrantResponse = self.call("grant a lease", path, request).await?;
+        let response: wire::LeaseGrantResponse = self
+            .call(Effect::Some, "grant a lease", path, request)
+            .await?;
         Ok(Lease {
             id: LeaseId(response.id),
             ttl: duration(response.ttl),
@@ -310,7 +307,9 @@ impl Store for Etcd {
     async fn revoke(&self, lease: LeaseId) -> Result<()> {
         let request = wire::LeaseRequest { id: lease.0 };
         let path = "/etcdserverpb.Lease/LeaseRevoke";
-        let _: wire::HeaderOnly = self.call("revoke a lease", path, request).await?;
+        let _: wire::HeaderOnly = self
+            .call(Effect::Some, "revoke a lease", path, request)
+            .await?;
         Ok(())
     }
 
@@ -320,8 +319,9 @@ impl Store for Etcd {
             keys: true,
         };
         let path = "/etcdserverpb.Lease/LeaseTimeToLive";
-        let response: wire::LeaseTimeToLiveResponse =
-            self.call("look at a lease", path, request).await?;
+        let response: wire::LeaseTimeToLiveResponse = self
+            .call(Effect::None, "look at a lease", path, request)
+            .await?;
         if response.ttl < 0 {
             return Err(Error::LeaseNotFound { lease });
         }
@@ -346,7 +346,7 @@ impl Etcd {
     async fn keep_alive(&self, lease: LeaseId) -> Result<Duration> {
         const OPERATION: &str = "renew a lease";
         let _turn = self.inner.pace.turn().await;
-        let mut grpc = self.grpc().await?;
+        let mut grpc = self.grpc(Messages::Many).await?;
         let path = PathAndQuery::from_static("/etcdserverpb.Lease/LeaseKeepAlive");
         let codec = ProstCodec::<wire::LeaseRequest, wire::LeaseKeepAliveResponse>::default();
         let question = futures_util::stream::iter([wire::LeaseRequest { id: lease.0 }]);

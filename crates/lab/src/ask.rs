@@ -97,17 +97,12 @@ impl Ask {
         }
     }
 
-    fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
-        let patience = self.patience();
-        let stream = TcpStream::connect_timeout(&address, patience)?;
-        stream.set_read_timeout(Some(patience))?;
-        stream.set_write_timeout(Some(patience))?;
-        Ok(stream)
-    }
-
     fn http(&self, address: SocketAddr, host: &str, path: &str) -> io::Result<String> {
-        let Page { well, body } =
-            http::exchange(self.connect(address)?, host, &format!("/{path}"))?;
+        let Page { well, body } = http::exchange(
+            connect(address, self.patience())?,
+            host,
+            &format!("/{path}"),
+        )?;
         match well {
             true => Ok(body),
             false => Err(io::Error::other(format!("it answers: {}", body.trim()))),
@@ -115,7 +110,7 @@ impl Ask {
     }
 
     fn line(&self, address: SocketAddr) -> io::Result<String> {
-        let mut stream = self.connect(address)?;
+        let mut stream = connect(address, self.patience())?;
         writeln!(stream, "{}", self.say)?;
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line)?;
@@ -144,8 +139,16 @@ impl Ask {
     }
 }
 
+/// Each wait is as long as this at most, for the connection and for what comes by it.
+pub fn connect(address: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    Ok(stream)
+}
+
 /// Of a host with or without a port.
-fn address(host: &str, kind: &str) -> io::Result<SocketAddr> {
+pub fn address(host: &str, kind: &str) -> io::Result<SocketAddr> {
     let has_port = host.rsplit_once(':').is_some_and(|(before, port)| {
         port.parse::<u16>().is_ok() && (!before.contains(':') || before.ends_with(']'))
     });

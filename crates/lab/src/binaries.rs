@@ -1,12 +1,15 @@
-//! Programs of others that clusters are made of: taken from PATH, else from the user's cache, else built into it by Go.
+//! Programs of others that clusters are made of: taken from PATH, else from the user's cache, else made there.
 //!
-//! Fetches no finished programs. What Go builds is pinned by the modules in `crates/lab/modules`, down to checksums.
+//! Made by Go, of modules that `crates/lab/modules` pins down to checksums; or, for those who ask for it, taken from the
+//! projects' own releases and held against the checksums that are published beside them.
 
 mod build;
+mod download;
 mod list;
 mod packages;
 mod version;
 
+pub use download::Mirror;
 pub use list::{ALL, Binary};
 pub use packages::packaged;
 
@@ -32,8 +35,8 @@ pub enum Error {
         source: io::Error,
     },
     #[error(
-        "{name} {series} is neither on PATH nor in {}{passed}, and cannot be built: {go}; install Go 1.24 or newer, or put \
-         {name} {series} into one of both", folder.display()
+        "{name} {series} is neither on PATH nor in {}{passed}, and cannot be built: {go}; install Go 1.24 or newer, or have \
+         it fetched by --download, or put {name} {series} into one of both", folder.display()
     )]
     NoGo {
         name: &'static str,
@@ -64,8 +67,30 @@ pub enum Error {
         version: &'static str,
         said: String,
     },
-    #[error("{} was built to be {version}, but it {problem}", path.display())]
-    Built {
+    #[error(
+        "{url} could not be fetched: {said}; is the network there? Without --download Go builds it instead"
+    )]
+    Fetch { url: String, said: String },
+    #[error(
+        "{url} has the SHA-256 {is}, but {beside} says {wanted}: it was broken or changed on the way, and was thrown away"
+    )]
+    Checksum {
+        url: String,
+        beside: String,
+        is: String,
+        wanted: String,
+    },
+    #[error("{beside} has no SHA-256 of {file}; is it a page of a proxy?")]
+    NoChecksum { beside: String, file: String },
+    #[error("{url} could not be unpacked: {said}")]
+    Unpack { url: String, said: String },
+    #[error("{name} has no release for {architecture}; without --download Go builds it")]
+    NoRelease {
+        name: &'static str,
+        architecture: &'static str,
+    },
+    #[error("{} was made to be {version}, but it {problem}", path.display())]
+    Made {
         path: PathBuf,
         version: &'static str,
         problem: version::Problem,
@@ -92,6 +117,7 @@ pub enum Source {
     Path,
     Cache,
     Build,
+    Download,
 }
 
 /// A program that can be started.
@@ -112,6 +138,14 @@ pub enum Demand {
     Exact,
 }
 
+/// Where a program comes from that is neither on PATH nor in the cache.
+#[derive(Clone, Debug, Default)]
+pub enum Maker {
+    #[default]
+    Go,
+    Release(Mirror),
+}
+
 /// A program of the right name that will not do, for the errors that come after it.
 #[derive(Debug)]
 pub struct Passed(Option<Box<(PathBuf, version::Problem)>>);
@@ -125,8 +159,12 @@ impl std::fmt::Display for Passed {
     }
 }
 
-/// Gives each of the wanted, in their order. Says what it builds, and why.
-pub fn provide(wanted: &[&'static Binary], demand: Demand) -> error::Result<Vec<Found>> {
+/// Gives each of the wanted, in their order. Says what it makes, and why.
+pub fn provide(
+    wanted: &[&'static Binary],
+    demand: Demand,
+    maker: &Maker,
+) -> error::Result<Vec<Found>> {
     let folder = folder()?;
     fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
     let mut lock = None;
@@ -143,10 +181,10 @@ pub fn provide(wanted: &[&'static Binary], demand: Demand) -> error::Result<Vec<
         if lock.is_none() {
             lock = Some(take_turn(&folder)?);
         }
-        // Whoever had the turn before may have built it.
+        // Whoever had the turn before may have made it.
         found.push(match look(binary, &folder, demand) {
             Ok(there) => there,
-            Err(_) => build(binary, &folder, passed)?,
+            Err(_) => make(binary, &folder, passed, maker)?,
         });
     }
     Ok(found)
@@ -192,7 +230,7 @@ fn on_path(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// One process builds at a time; others wait, then find what it has built.
+/// One process makes programs at a time; others wait, then find what it has made.
 fn take_turn(folder: &Path) -> Result<File> {
     let path = folder.join(".lock");
     let file = File::create(&path).map_err(Error::file("create", &path))?;
@@ -200,7 +238,7 @@ fn take_turn(folder: &Path) -> Result<File> {
         Ok(()) => return Ok(file),
         Err(TryLockError::WouldBlock) => {
             eprintln!(
-                "waiting for another process, which builds into {}",
+                "waiting for another process, which makes programs in {}",
                 folder.display()
             );
         }
@@ -210,7 +248,12 @@ fn take_turn(folder: &Path) -> Result<File> {
     Ok(file)
 }
 
-fn build(binary: &'static Binary, folder: &Path, passed: Passed) -> error::Result<Found> {
+fn make(
+    binary: &'static Binary,
+    folder: &Path,
+    passed: Passed,
+    maker: &Maker,
+) -> error::Result<Found> {
     let Binary {
         name,
         version,
@@ -221,21 +264,35 @@ fn build(binary: &'static Binary, folder: &Path, passed: Passed) -> error::Resul
         Some((path, problem)) => format!("{} {problem}", path.display()),
         None => format!("it is not in {}", folder.display()),
     };
-    eprintln!(
-        "{name} {version}, {purpose}: {reason}, so Go builds it, once, {} on two cores",
-        binary.time
-    );
-    let path = Progress::start().step(&format!("building {name} {version}"), || {
-        Ok(build::build(binary, folder, passed)?)
-    })?;
+    let progress = Progress::start();
+    let (source, path) = match maker {
+        Maker::Go => {
+            eprintln!(
+                "{name} {version}, {purpose}: {reason}, so Go builds it, once, {} on two cores",
+                binary.time
+            );
+            let path = progress.step(&format!("building {name} {version}"), || {
+                Ok(build::build(binary, folder, passed)?)
+            })?;
+            (Source::Build, path)
+        }
+        Maker::Release(mirror) => {
+            let url = mirror.url(binary)?;
+            eprintln!("{name} {version}, {purpose}: {reason}, so it is fetched, once, from {url}");
+            let path = progress.step(&format!("fetching {name} {version}"), || {
+                Ok(download::download(binary, folder, mirror)?)
+            })?;
+            (Source::Download, path)
+        }
+    };
     match version::check(binary, &path, Demand::Exact) {
         Check::Good(version) => Ok(Found {
             name,
             version,
-            source: Source::Build,
+            source,
             path,
         }),
-        Check::Bad(problem) => Err(Error::Built {
+        Check::Bad(problem) => Err(Error::Made {
             path,
             version,
             problem,

@@ -4,6 +4,7 @@ use crate::{
     ask::Ask,
     echo::Echo,
     error::Result,
+    hold::Hold,
     plan::{MachineId, NodeId, PodId, Target},
     state::{Lab, Role},
 };
@@ -60,6 +61,13 @@ pub enum Command {
     Ask {
         #[command(flatten)]
         ask: Ask,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Hold connections to such servers open and tell which of them broke; made for pods
+    Hold {
+        #[command(flatten)]
+        hold: Hold,
         #[command(flatten)]
         output: Output,
     },

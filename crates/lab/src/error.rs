@@ -53,6 +53,16 @@ pub enum Error {
          with --clusters and --nodes"
     )]
     Memory { needed: u64, available: u64 },
+    #[error(
+        "a lab of this shape needs {needed} inotify instances and {available} of the {max} that a user may have are free; allow \
+         more with `sysctl -w fs.inotify.max_user_instances={enough}`, or make it smaller with --clusters and --nodes"
+    )]
+    Inotify {
+        needed: u64,
+        available: u64,
+        max: u64,
+        enough: u64,
+    },
     #[error("cannot make a certificate")]
     Certificate {
         #[source]

@@ -19,8 +19,10 @@ mod install;
 mod join;
 mod kubeconfig;
 mod kubectl;
+mod names;
 mod node;
 mod ready;
+mod room;
 mod status;
 mod up;
 

@@ -16,6 +16,7 @@ mod error;
 mod fabric;
 mod facts;
 mod fault;
+mod hold;
 mod http;
 mod image;
 mod inside;

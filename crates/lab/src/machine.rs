@@ -18,7 +18,7 @@ use std::{
 use tombolo_linux::{cgroup, netns::Netns};
 
 const INIT_PATIENCE: Duration = Duration::from_secs(10);
-const PROGRAM_PATIENCE: Duration = Duration::from_secs(60);
+const PROGRAM_PATIENCE: Duration = Duration::from_secs(120);
 const STOP_GRACE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 

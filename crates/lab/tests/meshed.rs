@@ -5,29 +5,22 @@
 mod support;
 
 use serde_json::json;
-use std::time::Duration;
-use support::{user::User, wait_until};
+use std::time::{Duration, Instant};
+use support::{churn, pods, user::User, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
 #[test]
 fn clusters_are_connected_by_commands_typed_in_order() {
     let user = User::with("typed", "--pod-ranges 11.0.0.0/8,12.0.0.0/8");
-    user.does("clustermesh enable --context cluster1");
-    user.does("clustermesh enable --context cluster2");
-    for context in ["cluster1", "cluster2"] {
-        user.does(&format!(
-            "clustermesh status --context {context} --wait --wait-duration 90"
-        ));
-    }
-    user.does("clustermesh connect --context cluster1 --destination-context cluster2");
+    pods::end_identities_soon(&user);
+    user.connects(["cluster1", "cluster2"]);
     let screen = user.does("clustermesh status --context cluster1 --wait --wait-duration 90");
     assert!(screen.ends_with("Success\n"), "{screen}");
     assert!(
         screen.contains("All 2 nodes are connected to all clusters [min:1 / avg:1.0 / max:1]"),
         "{screen}"
     );
-    user.does("clustermesh status --context cluster2 --wait --wait-duration 90");
     let (well, status) = user.status("cluster1");
     assert!(well, "{status:#}");
     let of = &status["connectivity"]["clusters"]["cluster2"];
@@ -36,6 +29,17 @@ fn clusters_are_connected_by_commands_typed_in_order() {
         (&json!(2), &json!(2))
     );
     user.pods_answer(["cluster1", "cluster2"]);
+
+    for part in [
+        churn::a_node_comes_and_goes,
+        churn::agents_are_upgraded_without_a_loss,
+        churn::a_cluster_gets_another_number,
+        churn::pods_come_and_go,
+    ] {
+        let start = Instant::now();
+        part(&user);
+        eprintln!("{:?}", start.elapsed());
+    }
 
     // Whoever asks for the exit code learns of what is wrong.
     user.types("kubectl --context cluster2 -n kube-system scale deployment clustermesh-apiserver --replicas=0");

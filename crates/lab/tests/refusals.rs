@@ -359,3 +359,23 @@ fn clusters_that_do_not_fit_into_memory_are_not_begun() {
     assert_refused(&output.unwrap(), &["1000 MiB"]);
     assert_eq!(lab.remains(), Vec::<String>::new());
 }
+
+#[test]
+fn clusters_that_have_no_inotify_left_are_not_begun() {
+    let lab = Lab::planned("inotify");
+    // A user namespace has a limit of its own, below that of the machine.
+    let up = "echo 10 > /proc/sys/user/max_inotify_instances && exec \"$1\" lab up --name \"$2\"";
+    let output = std::process::Command::new("unshare")
+        .args(["--user", "--map-root-user", "sh", "-c", up, "sh"])
+        .arg(program("tombolo"))
+        .arg(&lab.name)
+        .output();
+    assert_refused(
+        &output.unwrap(),
+        &[
+            "inotify instances and 10 of",
+            "sysctl -w fs.inotify.max_user_instances=",
+        ],
+    );
+    assert_eq!(lab.remains(), Vec::<String>::new());
+}

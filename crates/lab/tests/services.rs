@@ -1,14 +1,23 @@
-//! Services of two meshed clusters: a client calls one address, and who answers follows affinity, readiness and scale.
+//! Services of two meshed clusters: a client calls one address, and who answers follows affinity, readiness, scale, and who is
+//! there at all.
 //!
 //! Needs root, the built programs, a container runtime and helm, and says so.
 
 mod support;
 
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, process::Command, time::Duration};
+use std::{
+    collections::BTreeMap,
+    process::Command,
+    time::{Duration, Instant},
+};
 use support::{
     Lab,
+    calls::{CALLERS, Call, while_calling},
     kubernetes::{Cluster, Pod, binary},
+    long,
+    names::{self, Asker},
+    outside::Open,
     program, wait_until,
 };
 
@@ -45,14 +54,7 @@ fn client() -> Value {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "client"},
-        "spec": {
-            "terminationGracePeriodSeconds": 1,
-            "containers": [{
-                "name": "echo",
-                "image": "tombolo.io/echo:1",
-                "imagePullPolicy": "Never",
-            }],
-        },
+        "spec": Cluster::lone_echo(),
     })
 }
 
@@ -111,12 +113,8 @@ impl Caller {
 
     /// What the client's node says of the service.
     fn explain(&self, lab: &Lab) -> Value {
-        let words = format!(
-            "exec {} -- {} service explain default/echo -o json",
-            self.pod.node,
-            program("tombolo").display()
-        );
-        serde_json::from_str(&lab.run(&words)).expect("the agent answers in JSON")
+        let said = lab.tombolo(&self.pod.node, "service explain default/echo -o json");
+        serde_json::from_str(&said).expect("the agent answers in JSON")
     }
 
     /// The share that each cluster's backends of the port `http` have together, in hundredths, in the first family.
@@ -140,6 +138,10 @@ impl Caller {
         rounded.filter(|(_, share)| *share > 0).collect()
     }
 
+    fn while_calling(&self, during: impl FnOnce()) -> Vec<Call> {
+        while_calling(&self.cluster, &self.pod.name, &self.url("http", 80), during)
+    }
+
     fn wait_for_shares(&self, lab: &Lab, expected: &[(&str, u32)]) {
         let expected = expected
             .iter()
@@ -149,6 +151,55 @@ impl Caller {
             self.shares(lab) == expected
         });
     }
+}
+
+/// Calls go on while the other cluster is cut off, and while it is back: those that were on the wire fail, at once, and no others.
+fn a_cluster_that_is_lost_is_left_and_found_again(lab: &Lab, caller: &Caller, asker: &Asker<'_>) {
+    let mut moved = Duration::ZERO;
+    let calls = caller.while_calling(|| {
+        let start = Instant::now();
+        lab.run("cut cluster2");
+        caller.wait_for_shares(lab, &[("cluster1", 100)]);
+        moved = start.elapsed();
+        names::lost(asker, true);
+    });
+    let failed: Vec<&Call> = calls.iter().filter(|call| call.error.is_some()).collect();
+    let slowest = calls.iter().map(|call| call.took).max().unwrap_or_default();
+    eprintln!(
+        "cut off: {} calls, {} failed, the slowest took {slowest:?}; seen as moved after {moved:?}",
+        calls.len(),
+        failed.len()
+    );
+    assert!(failed.len() <= CALLERS, "{failed:?}");
+    for call in failed {
+        let error = call.error.as_deref().unwrap_or_default();
+        assert!(
+            error.contains("abort"),
+            "it was ended, not waited for: {error}"
+        );
+    }
+    let last = calls.last().and_then(|call| call.cluster.as_deref());
+    assert_eq!(last, Some("cluster1"));
+    // On three seconds a machine at rest is held; here others may be at work beside.
+    assert!(slowest < Duration::from_secs(10), "{slowest:?}");
+    let explained = caller.explain(lab);
+    let backends = explained["backends"].as_array().expect("a list");
+    let mut remote = backends.iter().filter(|it| it["remote"] == true);
+    let said = remote.next().map(|it| it["reason"].to_string());
+    let said = said.expect("other clusters' backends are told of");
+    assert!(
+        said.contains("cluster cluster2 has not answered for"),
+        "{said}"
+    );
+
+    let calls = caller.while_calling(|| {
+        lab.run("heal cluster2");
+        caller.wait_for_shares(lab, &[("cluster1", 50), ("cluster2", 50)]);
+        names::lost(asker, false);
+    });
+    let failed: Vec<&Call> = calls.iter().filter(|call| call.error.is_some()).collect();
+    assert!(failed.is_empty(), "{failed:?}");
+    assert_eq!(caller.tally(CALLS).len(), 2);
 }
 
 /// As people do it.
@@ -184,13 +235,8 @@ fn api_server_answers(lab: &Lab, caller: &Caller) {
     let address = service["spec"]["clusterIP"].as_str().expect("an address");
     let url = format!("http://{address}:443/");
     let from_pod = format!("exec client -c echo -- tombolo lab ask {url}");
-    let tombolo = program("tombolo");
-    let from_node = format!(
-        "exec {} -- {} lab ask {url}",
-        caller.pod.node,
-        tombolo.display()
-    );
-    for output in [caller.cluster.try_run(&from_pod), lab.try_run(&from_node)] {
+    let from_node = lab.try_tombolo(&caller.pod.node, &format!("lab ask {url}"));
+    for output in [caller.cluster.try_run(&from_pod), from_node] {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains("HTTP request to an HTTPS server"), "{said}");
     }
@@ -216,6 +262,37 @@ fn a_global_service_is_answered_from_everywhere_and_follows_its_affinity() {
     assert!(answered.values().all(|calls| *calls >= 25), "{answered:?}");
     assert_eq!(answered.len(), 2, "{answered:?}");
 
+    names::furnish(&caller.cluster, &second);
+    let asker = Asker::new(&lab, &caller.cluster, &caller.pod);
+    names::names_are_answered(&asker, &second);
+    names::the_rest_is_forwarded(&asker);
+    names::resolvers_understand(&asker);
+    names::the_agent_may_be_killed(&asker);
+    let pods = caller.cluster.pods();
+    let open = Open::new(&lab, [&caller.cluster, &second], &pods[0]);
+    open.is_answered_by(&[
+        ("cluster1", "c1-n1"),
+        ("cluster1", "c1-n2"),
+        ("cluster2", "c2-n1"),
+        ("cluster2", "c2-n2"),
+    ]);
+    for cluster in [&caller.cluster, &second] {
+        for pod in cluster.pods() {
+            open.is_answered_to_pod(cluster, &pod);
+        }
+    }
+    open.set_policy("Local");
+    open.is_answered_by(&[("cluster1", &pods[0].node)]);
+    open.set_policy("Cluster");
+
+    a_cluster_that_is_lost_is_left_and_found_again(&lab, &caller, &asker);
+    long::connections_outlive_what_they_go_through(
+        &lab,
+        [&caller.cluster, &second],
+        &caller.pod.name,
+        &caller.pod.node,
+    );
+
     caller.cluster.apply(&service("local"));
     caller.wait_for_shares(&lab, &[("cluster1", 100)]);
     assert_eq!(caller.tally(CALLS), [("cluster1".to_owned(), CALLS)].into());
@@ -233,4 +310,9 @@ fn a_global_service_is_answered_from_everywhere_and_follows_its_affinity() {
     caller.cluster.run("scale deployment/echo --replicas=0");
     caller.wait_for_shares(&lab, &[("cluster2", 100)]);
     assert_eq!(caller.tally(CALLS), [("cluster2".to_owned(), CALLS)].into());
+
+    open.is_answered_by(&[("cluster2", "c2-n1"), ("cluster2", "c2-n2")]);
+    open.is_answered_to_curl("cluster2");
+    open.set_policy("Local");
+    open.is_not_answered();
 }

@@ -11,7 +11,8 @@ use rustix::{
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    net::{Ipv4Addr, UdpSocket},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     thread,
 };
@@ -20,6 +21,31 @@ use std::{
 const FOLDER: &str = "/run/netns";
 const NAME_LENGTH_MAX: usize = 255;
 const OWN: &str = "/proc/thread-self/ns/net";
+
+/// Of `asm-generic/socket.h`.
+const SO_NETNS_COOKIE: libc::c_int = 71;
+
+/// What programs of the kernel know the calling thread's namespace by.
+pub fn own_cookie() -> Result<u64> {
+    let failed = |error| Error::system("read", "cookie of the network namespace", error);
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
+    let mut cookie = 0_u64;
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: the socket is open for the length of the call, and both values outlive it and have the sizes that are said.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    match result {
+        0 => Ok(cookie),
+        _ => Err(failed(io::Error::last_os_error())),
+    }
+}
 
 /// A network namespace, held open.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use crate::{
     id::{ClusterId, EndpointId, Identity, NodeSlot},
     net::{Mac, PodAddresses, RoutingMode},
-    service::{Backend, BackendPath, Frontend, FrontendPath},
+    service::{Backend, BackendPath, Frontend, FrontendPath, maglev},
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ pub enum Change {
     /// One that answers for a pool, which is named by the frontend that is the service's own.
     BackendSet(Frontend, Backend, BackendPath),
     BackendGone(Frontend, Backend),
+    /// What comes from outside for a pool is led by a table. All its backends are set.
+    MaglevSet(Frontend, maglev::Table),
+    MaglevGone(Frontend),
 }
 
 /// How to reach a node of the mesh.

@@ -3,8 +3,10 @@
 use crate::{
     fact::Source,
     id::{ClusterId, Identity},
+    name::NameService,
     net::{PodAddresses, RoutingMode},
     pool::{Pool, TooSmall},
+    service::Balancing,
 };
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -14,6 +16,8 @@ pub(crate) mod tests;
 
 const CLUSTER_NAME_LEN_MAX: usize = 32;
 const NODE_NAME_LEN_MAX: usize = 253;
+/// RFC 1035.
+const LABEL_LEN_MAX: usize = 63;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -34,6 +38,13 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// Whether other clusters' stores are read, so that `Fact::Awaited` tells whom to wait for beside the sources.
     pub reads_clusters: bool,
+    /// The zone that this node is in, as far as it is known at start.
+    pub zone: Option<String>,
+    /// Whether namespaces that don't say it themselves are global.
+    pub default_global_namespace: bool,
+    /// The service that pods ask for names, if the agent is to answer them.
+    pub name_service: Option<NameService>,
+    pub balancing: Balancing,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -261,6 +272,11 @@ impl Config {
 /// Lower-case letters, digits and inner dashes, at most 32.
 pub fn is_cluster_name(name: &str) -> bool {
     is_name(name, CLUSTER_NAME_LEN_MAX, "-")
+}
+
+/// A label of a domain, in lower case.
+pub fn is_label(text: &str) -> bool {
+    is_name(text, LABEL_LEN_MAX, "-")
 }
 
 pub fn is_node_name(name: &str) -> bool {

@@ -3,6 +3,7 @@
 use crate::{
     change::PolicyEntry,
     event::Event,
+    health::Silence,
     id::{ClusterId, EndpointId, Identity},
     local::{Attachment, PodName},
     net::Mac,
@@ -17,6 +18,8 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 pub enum Fact {
     Node(Source, Event<NodeKey, Node>),
     Address(Source, Event<AddressKey, Address>),
+    /// A namespace of this node's own cluster, and what it says of whether it is global.
+    Namespace(Event<String, Option<bool>>),
     /// A service of this node's own cluster.
     Service(Event<Namespaced, Definition>),
     /// A part of what a cluster has to answer for a service, by the part's own name.
@@ -32,6 +35,12 @@ pub enum Fact {
     /// The clusters whose stores are read and that have not told all they have since the start, each with its number if
     /// that is known from before. What was recovered and may be theirs stays.
     Awaited(BTreeMap<String, Option<ClusterId>>),
+    /// Who of other clusters does not answer, all of them.
+    Silent(Silence),
+    /// The zone that this node is in, if it is in one.
+    Zone(Option<String>),
+    /// Ports for health checks that can't be opened, all of them, each with the reason.
+    ChecksRefused(BTreeMap<u16, String>),
     Endpoint(EndpointFact),
 }
 
@@ -60,6 +69,7 @@ impl fmt::Display for Source {
 pub enum Set {
     Nodes,
     Addresses,
+    Namespaces,
     Services,
     EndpointSlices,
 }

@@ -7,16 +7,19 @@
 //!  rules ─► nodes set ─► endpoints set ─► addresses set ─► services ─► addresses gone ─► routes ─► endpoints gone ─► nodes gone
 //!                                         longest prefix first, both
 //!
-//!  services: backends that take connections ─► frontends set ─► backends that drain ─► frontends gone ─► backends gone
+//!  services: backends that take connections ─► frontends set ─► tables ─► backends that drain ─► frontends gone ─► backends gone
 //! ```
+
+mod rows;
 
 use crate::{
     change::{Change, EndpointPath, NodePath, Place, PolicyEntry, Reach},
     id::{ClusterId, EndpointId, NodeSlot},
-    service::{Backend, BackendPath, Frontend, FrontendPath},
+    service::{Backend, BackendPath, Frontend, FrontendPath, maglev},
     tables::Tables,
 };
 use ipnet::IpNet;
+use rows::{rows, same_row};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
@@ -38,6 +41,7 @@ pub(crate) enum Key {
     Route(IpNet),
     Frontend(Frontend),
     Backend(Frontend, Backend),
+    Maglev(Frontend),
 }
 
 /// What should be held.
@@ -49,6 +53,7 @@ pub(crate) trait Wanted {
     fn route(&self, prefix: &IpNet) -> bool;
     fn frontend(&self, frontend: &Frontend) -> Option<FrontendPath>;
     fn backend(&self, pool: &Frontend, backend: &Backend) -> Option<BackendPath>;
+    fn maglev(&self, pool: &Frontend) -> Option<maglev::Table>;
     /// Whether the own cluster's services are known, so that more can be said of them than that they stay as they are.
     fn knows_services(&self) -> bool;
 }
@@ -61,6 +66,7 @@ enum Phase {
     AddressSet,
     BackendSet,
     FrontendSet,
+    Maglev,
     BackendDrain,
     FrontendGone,
     BackendGone,
@@ -128,7 +134,11 @@ impl Ledger {
                 within.find_map(|(_, reach)| cluster(slot_of(reach)?))
             }
             // What may be another cluster's is kept by those who decide of services.
-            Key::Policy(_) | Key::Endpoint(_) | Key::Frontend(_) | Key::Backend(..) => None,
+            Key::Policy(_)
+            | Key::Endpoint(_)
+            | Key::Frontend(_)
+            | Key::Backend(..)
+            | Key::Maglev(_) => None,
         }
     }
 
@@ -412,6 +422,16 @@ impl Ledger {
                     _ => None,
                 }
             }
+            Key::Maglev(pool) => {
+                let held = self.held.maglev.get(&pool);
+                match wanted.maglev(&pool) {
+                    Some(table) if uncertain || held != Some(&table.digest()) => {
+                        Some(Change::MaglevSet(pool, table))
+                    }
+                    None if uncertain || held.is_some() => Some(Change::MaglevGone(pool)),
+                    _ => None,
+                }
+            }
         }
     }
 
@@ -453,7 +473,9 @@ impl Ledger {
             Change::FrontendSet(..)
             | Change::FrontendGone(_)
             | Change::BackendSet(..)
-            | Change::BackendGone(..) => (!wanted.knows_services()).then_some(Gate::ServicesKnown),
+            | Change::BackendGone(..)
+            | Change::MaglevSet(..)
+            | Change::MaglevGone(_) => (!wanted.knows_services()).then_some(Gate::ServicesKnown),
             Change::NodeGone(slot) if self.slot_uses.contains_key(slot) => {
                 Some(Gate::SlotUnused(*slot))
             }
@@ -504,47 +526,6 @@ impl Ledger {
     }
 }
 
-fn rows(tables: &Tables) -> impl Iterator<Item = Key> {
-    let Tables {
-        nodes,
-        addresses,
-        endpoints,
-        policies,
-        routes,
-        frontends,
-        backends,
-    } = tables;
-    let endpoints = endpoints
-        .keys()
-        .chain(policies.keys())
-        .flat_map(|id| [Key::Endpoint(*id), Key::Policy(*id)]);
-    endpoints
-        .chain(addresses.keys().map(Key::Address))
-        .chain(nodes.keys().map(|slot| Key::Node(*slot)))
-        .chain(routes.iter().map(|prefix| Key::Route(*prefix)))
-        .chain(frontends.keys().copied().map(Key::Frontend))
-        .chain(
-            backends
-                .keys()
-                .map(|(pool, backend)| Key::Backend(*pool, *backend)),
-        )
-}
-
-fn same_row(key: Key, one: &Tables, other: &Tables) -> bool {
-    match key {
-        Key::Policy(id) => one.policies.get(&id) == other.policies.get(&id),
-        Key::Endpoint(id) => one.endpoints.get(&id) == other.endpoints.get(&id),
-        Key::Node(slot) => one.nodes.get(&slot) == other.nodes.get(&slot),
-        Key::Address(prefix) => one.addresses.get(&prefix) == other.addresses.get(&prefix),
-        Key::Route(prefix) => one.routes.contains(&prefix) == other.routes.contains(&prefix),
-        Key::Frontend(frontend) => one.frontends.get(&frontend) == other.frontends.get(&frontend),
-        Key::Backend(pool, backend) => {
-            let row = (pool, backend);
-            one.backends.get(&row) == other.backends.get(&row)
-        }
-    }
-}
-
 pub(crate) fn slot_of(reach: &Reach) -> Option<NodeSlot> {
     match reach.place {
         Place::Remote(slot) => Some(slot),
@@ -565,6 +546,7 @@ fn key_of(change: &Change) -> Key {
         Change::BackendSet(pool, backend, _) | Change::BackendGone(pool, backend) => {
             Key::Backend(*pool, *backend)
         }
+        Change::MaglevSet(pool, _) | Change::MaglevGone(pool) => Key::Maglev(*pool),
     }
 }
 
@@ -580,6 +562,7 @@ fn turn_of(change: &Change) -> Turn {
         Change::BackendSet(_, _, path) if path.weight == 0 => (Phase::BackendDrain, 0),
         Change::BackendSet(..) => (Phase::BackendSet, 0),
         Change::FrontendSet(..) => (Phase::FrontendSet, 0),
+        Change::MaglevSet(..) | Change::MaglevGone(_) => (Phase::Maglev, 0),
         Change::FrontendGone(_) => (Phase::FrontendGone, 0),
         Change::BackendGone(..) => (Phase::BackendGone, 0),
         Change::EndpointGone(_) => (Phase::EndpointGone, 0),

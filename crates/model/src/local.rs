@@ -231,10 +231,26 @@ pub struct ServiceView {
     pub global: bool,
     pub shared: bool,
     pub affinity: String,
+    /// Order, weights and spill-over of clusters; empty if nothing is said of them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub grades: String,
+    /// How a backend is chosen for what comes from outside, `random` or `maglev`; empty if nothing may come.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub algorithm: String,
     pub frontends: Vec<FrontendView>,
+    /// Where balancers ask whether this node has backends of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<CheckView>,
     pub conditions: Vec<String>,
     /// Port by port.
     pub backends: Vec<BackendView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckView {
+    pub port: u16,
+    /// Of this node, ready for new connections; balancers are told to leave the node out if there is none.
+    pub endpoints: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -245,6 +261,9 @@ pub struct FrontendView {
     pub protocol: String,
     /// The port's name.
     pub port: String,
+    /// Whom it is for, where it is not for anybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Vec<IpNet>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -264,6 +283,9 @@ pub struct BackendView {
     pub weight: u16,
     /// Of the new connections to this port, in this family: from 0 to 1.
     pub share: f64,
+    /// Since its node, or its whole cluster, answered last; absent while they do, or where others' silence changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_seconds: Option<f64>,
     pub reason: String,
 }
 
@@ -305,6 +327,41 @@ pub struct Status {
     /// The clusters whose stores are read, each by its name.
     #[serde(default)]
     pub peers: Vec<PeerStatus>,
+    /// Absent where the agent answers no questions for names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<NamesStatus>,
+}
+
+/// What becomes of the questions for names that pods and the node ask.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamesStatus {
+    /// Where they are led to; none before the own cluster has told all its services.
+    pub addresses: Vec<IpAddr>,
+    /// Pods of the cluster's own name servers, who are asked for the rest.
+    pub servers: usize,
+    /// From what the node knows.
+    pub answered: u64,
+    /// To the name servers, who have answered.
+    pub forwarded: u64,
+    /// By an error, since no name server has answered or what was asked made no sense.
+    pub failed: u64,
+    /// Not taken: of strangers, or too many at once.
+    pub refused: u64,
+}
+
+/// Whether the nodes of a cluster answer that hold backends of services of this node's cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PathStatus {
+    pub nodes: usize,
+    pub answering: usize,
+    /// Those that have not answered the last questions, too few to be sure.
+    pub suspect: usize,
+    pub silent: usize,
+    /// Those that have never answered, and are taken for well.
+    pub unknown: usize,
+    /// Since anything of the cluster has answered; absent while something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_seconds: Option<f64>,
 }
 
 /// A cluster whose store is read, and how the reading goes.
@@ -326,6 +383,9 @@ pub struct PeerStatus {
     /// What to do about the trouble.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hint: String,
+    /// The way to its nodes, whatever the store says; absent where none is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathStatus>,
     /// Connections that ended by a failure.
     pub failures: u64,
     /// For how long what is known may have been out of date; absent if it is followed now, or nothing is known.

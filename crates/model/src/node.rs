@@ -436,6 +436,10 @@ impl Nodes {
         believed.map(|(key, believed)| (key.as_ref(), believed))
     }
 
+    pub(crate) fn get(&self, key: &NodeKey) -> Option<&Believed> {
+        self.believed.get(key)
+    }
+
     pub(crate) fn refused(&self) -> impl Iterator<Item = (&NodeKey, Refusal)> {
         self.refused
             .iter()

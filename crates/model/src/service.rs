@@ -10,21 +10,39 @@
 //! touches the rows of its own backends alone, unless it was the first or the last of its kind.
 
 mod annotation;
+mod balance;
+mod check;
+mod claims;
 mod explain;
+mod grade;
+mod hint;
+pub mod maglev;
 mod merge;
+mod names;
 mod offer;
 mod pool;
+mod rule;
+mod silent;
+mod sources;
 #[cfg(test)]
 mod tests;
 
 pub use annotation::{Affinity, Sharing, weight};
-pub(crate) use merge::{Format, Here, Row, Services};
+pub use balance::{Algorithm, Balancing};
+pub use check::Check;
+pub use grade::Grades;
+pub use hint::Hints;
+pub(crate) use merge::{Format, Here, Row, Seat, Services};
 pub use offer::{Offer, Offered, OfferedPort, State};
+pub(crate) use silent::Silent;
+pub use sources::{Barred, Sources};
 
 use crate::{id::ClusterId, record::Namespaced};
+use ipnet::IpNet;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
 /// A backend's weight if nothing is said.
@@ -52,12 +70,20 @@ pub struct Backend {
 }
 
 /// Where a frontend leads to, as the kernel must know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FrontendPath {
     /// By its name: the frontend that is the service's own.
     pub pool: Frontend,
     /// For how long after its last connection a client is led to the same backend; 0 for not at all.
     pub affinity_s: u32,
+    /// Questions for names are asked there: the agent answers them while it runs.
+    pub agent_answers: bool,
+    /// The pool for what comes to the node from outside, if anything may.
+    pub outside: Option<Frontend>,
+    /// Who may come from outside, sorted; anybody if it is absent.
+    pub sources: Option<Arc<[IpNet]>>,
+    /// Who of this node may not.
+    pub barred: Barred,
 }
 
 /// A backend of a pool, as the kernel must know it.
@@ -66,6 +92,8 @@ pub struct BackendPath {
     pub cluster: ClusterId,
     /// Against the others'; 0 when it keeps what it has and takes nothing new.
     pub weight: u16,
+    /// Nobody answers where it is, and others take its place: it keeps nothing.
+    pub lost: bool,
 }
 
 /// A service as its own cluster has it.
@@ -78,12 +106,34 @@ pub struct Definition {
     pub external_ips: Vec<IpAddr>,
     pub ports: Vec<ServicePort>,
     pub sharing: Sharing,
+    pub grades: Grades,
     /// As in [`FrontendPath`].
     pub affinity_s: u32,
     /// Clients of this node are answered on this node or not at all.
     pub node_only: bool,
+    pub naming: Naming,
+    /// The node's own if nothing is said.
+    pub algorithm: Option<Algorithm>,
+    /// What comes from outside is answered on the node that it comes to or not at all.
+    pub outside_node_only: bool,
+    /// Whom the load balancers' addresses are for; for anybody if it is absent.
+    pub balancer_sources: Option<Sources>,
+    /// Where balancers ask whether this node has backends of it.
+    pub check_port: Option<u16>,
     /// What of it can't be followed, a sentence each.
     pub problems: Vec<String>,
+}
+
+/// What a service's name stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Naming {
+    /// Its own addresses.
+    #[default]
+    Addresses,
+    /// Those of its endpoints: it is headless.
+    Endpoints,
+    /// Something that is not known here.
+    Elsewhere,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +189,20 @@ impl Protocol {
     }
 }
 
+impl FrontendPath {
+    /// For the node and its pods alone.
+    pub fn inside(pool: Frontend) -> FrontendPath {
+        FrontendPath {
+            pool,
+            affinity_s: 0,
+            agent_answers: false,
+            outside: None,
+            sources: None,
+            barred: Barred::default(),
+        }
+    }
+}
+
 impl fmt::Display for Frontend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = SocketAddr::new(self.ip, self.port);
@@ -164,6 +228,14 @@ impl Kind {
 }
 
 impl Definition {
+    /// Whom an address is for that is the service's by `kind`; for anybody if nothing is said.
+    fn sources_at(&self, kind: Kind, ip: IpAddr) -> Option<&Arc<[IpNet]>> {
+        match kind {
+            Kind::LoadBalancer => self.balancer_sources.as_ref()?.at(ip),
+            _ => None,
+        }
+    }
+
     /// Where the service is, port by port, on a node with these addresses.
     fn frontends<'a>(
         &'a self,

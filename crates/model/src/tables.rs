@@ -19,6 +19,8 @@ pub struct Tables {
     pub routes: BTreeSet<IpNet>,
     pub frontends: BTreeMap<Frontend, FrontendPath>,
     pub backends: BTreeMap<(Frontend, Backend), BackendPath>,
+    /// Digests of the tables of pools.
+    pub maglev: BTreeMap<Frontend, u64>,
 }
 
 impl Tables {
@@ -54,7 +56,7 @@ impl Tables {
                 self.routes.remove(prefix);
             }
             Change::FrontendSet(frontend, path) => {
-                self.frontends.insert(*frontend, *path);
+                self.frontends.insert(*frontend, path.clone());
             }
             Change::FrontendGone(frontend) => {
                 self.frontends.remove(frontend);
@@ -64,6 +66,12 @@ impl Tables {
             }
             Change::BackendGone(pool, backend) => {
                 self.backends.remove(&(*pool, *backend));
+            }
+            Change::MaglevSet(pool, table) => {
+                self.maglev.insert(*pool, table.digest());
+            }
+            Change::MaglevGone(pool) => {
+                self.maglev.remove(pool);
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::{
     endpoint::{self, EndpointRecord, Endpoints},
     event::Event,
     fact::{Address, AddressKey, EndpointFact, Fact, Node, NodeKey, Set, Source},
+    health::Silence,
     id::EndpointId,
     ipcache::Ipcache,
     ledger::{Key, Ledger, Owner},
@@ -16,14 +17,19 @@ use crate::{
     node::{Context, Nodes, Touched},
     pool::Pool,
     record::Namespaced,
-    service::{Definition, Format, Here, Offer, Row, Services},
+    service::{Check, Definition, Format, Here, Offer, Row, Seat, Services, Silent},
     tables::Tables,
 };
 use ipnet::IpNet;
 use sources::Sources;
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use wanted::View;
 
+mod health;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -38,6 +44,10 @@ pub struct World {
     services: Services,
     ledger: Ledger,
     sources: Sources,
+    silence: Silence,
+    /// Nodes may be others than they were when it was asked last whom to probe.
+    nodes_moved: bool,
+    places: BTreeSet<Seat>,
 }
 
 /// What is said to whoever told the fact.
@@ -70,11 +80,22 @@ impl World {
             endpoints: Endpoints::new(pools),
             services: Services::new(Here {
                 cluster: config.cluster_id,
+                cluster_name: config.cluster.as_str().into(),
                 node: config.node.as_str().into(),
                 addresses: config.addresses.clone(),
+                pod_ranges: config.pod_ranges.clone(),
+                zone: config.zone.as_deref().map(Arc::from),
+                silent: Silent::default(),
+                names: BTreeMap::new(),
+                name_service: config.name_service.clone(),
+                default_global_namespace: config.default_global_namespace,
+                balancing: config.balancing,
             }),
             ledger: Ledger::default(),
             sources: Sources::new(&config),
+            silence: Silence::default(),
+            nodes_moved: true,
+            places: BTreeSet::new(),
             config,
         };
         for prefix in world.wanted().own_prefixes() {
@@ -134,9 +155,23 @@ impl World {
                 record,
             } => self.sources.note_malformed(source, set, record),
             Fact::Awaited(clusters) => {
+                let named = clusters.iter();
+                let named = named.filter_map(|(name, id)| Some(((*id)?, name.as_str())));
+                self.services.name_clusters(named);
+                self.touch_services();
                 self.sources.await_clusters(clusters);
                 self.unspare();
             }
+            Fact::Silent(silence) => {
+                self.silence = silence;
+                self.fall_silent();
+            }
+            Fact::Zone(zone) => {
+                self.services.locate(zone.map(Arc::from));
+                self.touch_services();
+            }
+            Fact::ChecksRefused(refused) => self.services.refuse_checks(refused),
+            Fact::Namespace(event) => self.handle_namespace(event),
             Fact::Service(event) => self.handle_service(event),
             Fact::Slice(source, event) => self.handle_offer(source, Format::Slice, event),
             Fact::Shared(source, event) => self.handle_offer(source, Format::Record, event),
@@ -155,6 +190,7 @@ impl World {
             services,
             ledger,
             sources,
+            ..
         } = self;
         ledger.next(&View {
             config,
@@ -195,6 +231,15 @@ impl World {
         self.ledger.wake(now);
     }
 
+    /// Where balancers ask for which service, by port, and what they are told; nothing if that has not changed since this was
+    /// asked last, or is not known yet.
+    pub fn take_checks(&mut self) -> Option<BTreeMap<u16, Check>> {
+        if !self.sources.knows_services() {
+            return None;
+        }
+        self.services.take_checks()
+    }
+
     /// True when every source has told all it has.
     pub fn synced(&self) -> bool {
         self.sources.synced(&self.config)
@@ -221,6 +266,18 @@ impl World {
             .follow((Source::Kubernetes, Set::Services), &event);
         let is_whole = event == Event::Synced;
         self.services.handle_definition(generation, event);
+        if is_whole {
+            self.settle_services();
+        }
+        self.touch_services();
+    }
+
+    fn handle_namespace(&mut self, event: Event<String, Option<bool>>) {
+        let generation = self
+            .sources
+            .follow((Source::Kubernetes, Set::Namespaces), &event);
+        let is_whole = event == Event::Synced;
+        self.services.handle_namespace(generation, event);
         if is_whole {
             self.settle_services();
         }
@@ -261,11 +318,13 @@ impl World {
             self.ledger.touch(match row {
                 Row::Frontend(frontend) => Key::Frontend(frontend),
                 Row::Backend(pool, backend) => Key::Backend(pool, backend),
+                Row::Maglev(pool) => Key::Maglev(pool),
             });
         }
     }
 
     fn handle_node(&mut self, source: Source, event: Event<NodeKey, Node>) {
+        self.nodes_moved = true;
         let generation = self.sources.follow((source, Set::Nodes), &event);
         match event {
             Event::Restart => {}
@@ -276,8 +335,12 @@ impl World {
                     config: &self.config,
                     ledger: &self.ledger,
                 };
+                let is_silent = self.silence.nodes.contains_key(&key);
                 let touched = self.nodes.upsert(source, generation, key, node, &context);
                 self.touch_nodes(touched);
+                if is_silent {
+                    self.fall_silent();
+                }
             }
             Event::Delete(key) => self.delete_node(source, key),
             Event::Synced => {

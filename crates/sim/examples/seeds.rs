@@ -1,39 +1,40 @@
-//! Runs seeds until one goes wrong: `cargo run -p tombolo-sim --release --example seeds -- 100000 --from 0`.
+//! Runs seeds on all cores: `cargo run --release -p tombolo-sim --example seeds -- COUNT [FROM]`, such as `10000 0`.
+//!
+//! Tells of each that goes wrong as soon as it does, and fails if any has.
 
 use std::{process::ExitCode, time::Instant};
 
+const USAGE: &str =
+    "usage: seeds COUNT [FROM]: how many seeds, and the first of them (0 unless told)";
+
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let count: u64 = arguments
-        .next()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(1000);
-    let from: u64 = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(0);
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let (count, from) = match numbers(&arguments) {
+        Ok(numbers) => numbers,
+        Err(problem) => {
+            eprintln!("error: {problem}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
     let start = Instant::now();
-    let (mut events, mut bad, mut virt) = (0, 0, 0);
-    for seed in from..from + count {
-        let outcome = std::panic::catch_unwind(|| tombolo_sim::run(seed, None, false));
-        match outcome {
-            Ok(outcome) => {
-                events += outcome.events;
-                virt += outcome.virtual_seconds;
-                if let Some(violation) = outcome.violation {
-                    bad += 1;
-                    println!("seed {seed}: {violation}");
-                }
-            }
-            Err(_) => {
-                bad += 1;
-                println!("seed {seed}: panic");
-            }
-        }
-        if bad > 20 {
-            break;
-        }
+    let swept = tombolo_sim::sweep(from..from.saturating_add(count), None, |bad| {
+        eprintln!("{bad}");
+    });
+    println!("{swept}, in {:.1} s", start.elapsed().as_secs_f64());
+    match swept.bad.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     }
-    println!(
-        "{count} seeds, {bad} bad, {events} events, {virt} virtual s, {:?}",
-        start.elapsed()
-    );
-    ExitCode::SUCCESS
+}
+
+fn numbers(arguments: &[String]) -> Result<(u64, u64), String> {
+    let number = |text: &String| {
+        let number = text.parse::<u64>();
+        number.map_err(|error| format!("`{text}` is no number of seeds: {error}"))
+    };
+    match arguments {
+        [count] => Ok((number(count)?, 0)),
+        [count, from] => Ok((number(count)?, number(from)?)),
+        _ => Err(format!("{} arguments", arguments.len())),
+    }
 }

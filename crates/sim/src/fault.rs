@@ -50,6 +50,7 @@ impl Sim {
                     self.net.lose_next_answer(conn);
                 }
             }
+            Kind::LateRequest => self.net.stray_some_writes(),
             Kind::LateWatches => {
                 let server = self.any(self.servers.len());
                 self.servers[server].lateness = self.net.up_to(Duration::from_secs(8));

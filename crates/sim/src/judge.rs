@@ -17,7 +17,7 @@ use tombolo_kvstore::{Change, Revision};
 use tombolo_model::record::{Key, Name, Resource, Tree};
 
 use crate::{
-    process::ProcessId,
+    process::{End, ProcessId},
     server::Server,
     shape::Shape,
     truth::{Truth, Version},
@@ -46,9 +46,18 @@ pub(crate) struct Judge {
 /// All that happened to one store.
 #[derive(Debug, Default)]
 struct History {
-    keys: BTreeMap<Bytes, Vec<(Revision, Option<Version>)>>,
+    keys: BTreeMap<Bytes, Vec<Entry>>,
     /// When a canary of a kind was written first.
     canaries: BTreeMap<(usize, Tree, Resource), Revision>,
+}
+
+/// What stood at a key from a revision on.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    at: Revision,
+    /// Nothing after a deletion.
+    version: Option<Version>,
+    exporter: Option<End>,
 }
 
 /// Where a reader is with a name.
@@ -66,9 +75,9 @@ pub(crate) enum By<'a> {
     /// A writer that has ended since it asked, or somebody who is not of the mesh.
     Stranger,
     /// What it has been told, and for the how manieth time it asks.
-    Exporter(&'a View, u64),
-    /// What it has been told of the peers that it copies, and whether it may go by what it knew before it led.
-    Mesh(&'a BTreeMap<usize, View>, bool),
+    Exporter(End, &'a View, u64),
+    /// What it has been told of the peers that it copies.
+    Mesh(&'a BTreeMap<usize, View>),
 }
 
 /// A reader of a peer, and of what.
@@ -143,13 +152,22 @@ impl Judge {
         };
         let history = self.stores.entry(server.data).or_default();
         let entries = history.keys.entry(record.key.clone()).or_default();
-        let before = entries.iter().rev().find_map(|(_, version)| *version);
-        let stood = entries.last().is_some_and(|(_, version)| version.is_some());
+        let before = entries.iter().rev().find(|entry| entry.version.is_some());
+        let before = before.copied();
+        let stood = entries.last().is_some_and(|last| last.version.is_some());
         let version = match record.is_deletion() {
             true => None,
             false => truth.version_of(&name, &record.value),
         };
-        entries.push((record.modified, version));
+        let exporter = match by {
+            By::Exporter(exporter, ..) => Some(exporter),
+            _ => None,
+        };
+        entries.push(Entry {
+            at: record.modified,
+            version,
+            exporter,
+        });
         let what = || {
             format!(
                 "{tree:?} of {} in store {:x}: {name}",
@@ -159,14 +177,16 @@ impl Judge {
         let ended = |version| truth.has_ended(&name, version);
         let place = (truth.cluster, name.clone());
         let knew = match by {
-            By::Exporter(view, ask) => Some(view.knew(&name, ask)),
+            By::Exporter(_, view, ask) => Some(view.knew(&name, ask)),
             _ => None,
         };
         if let (Some(knew), Some(before)) = (knew, before)
-            && knew < Some(before)
+            && knew < before.version
+            && before.exporter != exporter
         {
             self.set_back.insert(place.clone());
         }
+        let before = before.and_then(|before| before.version);
         let set_back = self.set_back.contains(&place);
         match (version, before) {
             (None, _) if !record.is_deletion() => {
@@ -193,7 +213,7 @@ impl Judge {
                     format!("{}: version {version} was written over {before}", what())
                 });
                 let told = knew == Some(Some(version));
-                self.check(!again || told || matches!(by, By::Mesh(..)), || {
+                self.check(!again || told || matches!(by, By::Mesh(_)), || {
                     format!("{}: version {version} came back after its end", what())
                 });
             }
@@ -234,10 +254,10 @@ impl Judge {
         let kind = (truth.cluster, tree, resource);
         history.canaries.entry(kind).or_insert(at);
         let view = match by {
-            By::Exporter(view, _) => view,
-            By::Mesh(views, has_led) => match views.get(&truth.cluster) {
-                Some(view) if !has_led || view.complete(0, resource).is_some() => view,
-                _ => return,
+            By::Exporter(_, view, _) => view,
+            By::Mesh(views) => match views.get(&truth.cluster) {
+                Some(view) => view,
+                None => return,
             },
             By::Lease | By::Stranger => return,
         };
@@ -247,12 +267,39 @@ impl Judge {
                 "{what}: a canary of {resource} came too early"
             ));
         };
+        if matches!(by, By::Exporter(..)) {
+            self.note_set_back(truth, resource, complete);
+        }
+        let history = self.stores.entry(server.data).or_default();
         for (name, version) in complete {
             let entries = history.keys.get(&truth.key(tree, name));
-            let stands = entries.and_then(|entries| entries.last()?.1);
+            let stands = entries.and_then(|entries| entries.last()?.version);
             if stands.is_none_or(|stands| stands < *version) {
                 let violation = format!("{what}: a canary of {resource} without {name} {version}");
                 self.violation.get_or_insert(violation);
+            }
+        }
+    }
+
+    /// What another exporter wrote into a store of before, and the one that writes now has not been told of yet.
+    fn note_set_back(
+        &mut self,
+        truth: &Truth,
+        resource: Resource,
+        complete: &BTreeMap<Name, Version>,
+    ) {
+        let own = (truth.cluster, Tree::State, resource);
+        let stores = self.stores.values();
+        let stores = stores.filter(|store| store.canaries.contains_key(&own));
+        for (key, entries) in stores.flat_map(|store| &store.keys) {
+            let name = match truth.name_at(key) {
+                Some((Tree::State, name)) if name.resource() == resource => name,
+                _ => continue,
+            };
+            let stood = entries.last().and_then(|last| last.version);
+            let lacks = |version| complete.get(&name).is_none_or(|known| *known < version);
+            if stood.is_some_and(|version| lacks(version) && !truth.has_ended(&name, version)) {
+                self.set_back.insert((truth.cluster, name));
             }
         }
     }
@@ -306,8 +353,8 @@ impl Judge {
         let same = cursor.filter(|cursor| cursor.data == data);
         let since = same.map_or(Revision(0), |cursor| cursor.revision);
         let entry = entries.into_iter().flatten();
-        let mut entry = entry.filter(|(at, told)| *at >= since && *told == Some(version));
-        let Some((revision, _)) = entry.next().copied() else {
+        let mut entry = entry.filter(|it| it.at >= since && it.version == Some(version));
+        let Some(Entry { at: revision, .. }) = entry.next().copied() else {
             return self.fail(format_args!(
                 "{reader:?} was told of {name} {version} after revision {since}"
             ));
@@ -367,9 +414,10 @@ impl Judge {
         let since = told.map_or(listed, |cursor| cursor.revision.max(listed));
         let entries = store.keys.get(&truth.key(reader.tree, name));
         let entries = entries.map_or(&[][..], Vec::as_slice);
-        let before = entries.partition_point(|(at, _)| *at <= since);
-        let first = before.checked_sub(1).and_then(|last| entries[last].1);
-        let later = entries[before..].iter().map(|(_, version)| *version);
+        let before = entries.partition_point(|entry| entry.at <= since);
+        let first = before.checked_sub(1);
+        let first = first.and_then(|last| entries[last].version);
+        let later = entries[before..].iter().map(|entry| entry.version);
         let mut stood = [first].into_iter().chain(later);
         stood.any(|stood| stood.is_none_or(|stood| stood < version))
     }
@@ -377,5 +425,5 @@ impl Judge {
 
 /// Whether the writer drains what it has of a cluster.
 fn leaves(by: By, cluster: usize) -> bool {
-    matches!(by, By::Mesh(views, _) if !views.contains_key(&cluster))
+    matches!(by, By::Mesh(views) if !views.contains_key(&cluster))
 }

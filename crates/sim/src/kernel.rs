@@ -160,9 +160,12 @@ fn judge_loss(
     // tell, and the other is refused until they differ. A copy that is behind may claim a number that another has by now.
     let holder = ids.holder(ClusterId(id));
     let taken = holder.is_some_and(|holder| holder != truth.name);
+    // Its cluster has told of another version of it, and perhaps not yet of that one's node.
+    let replaced = view.get(id, &name).is_some_and(|now| now > version);
     // Under our own number nobody else is waited for.
     let excused = id == own
         || claimed
+        || replaced
         || taken
         || !wanted.contains(&truth.cluster)
         || judge.has_seen_leases_end();
@@ -191,6 +194,10 @@ pub(crate) fn config(own: &Truth, id: u16, reads_clusters: bool) -> Config {
         pod_mtu: 1450,
         sources: Vec::new(),
         reads_clusters,
+        zone: None,
+        default_global_namespace: true,
+        name_service: None,
+        balancing: Default::default(),
     }
 }
 

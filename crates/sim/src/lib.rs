@@ -20,12 +20,14 @@ mod reading;
 mod server;
 mod shape;
 mod sim;
+mod sweep;
 mod trace;
 mod truth;
 mod view;
 mod writing;
 
 pub use planted::Planted;
+pub use sweep::{Bad, Swept, sweep};
 
 /// What came of one seed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -39,6 +39,8 @@ pub(crate) struct Mesh {
     pub(crate) server: ProcessId,
     /// What it has been told of each peer that it copies.
     pub(crate) views: BTreeMap<usize, View>,
+    /// The same of those that were taken out; they may come back before their records go.
+    left: BTreeMap<usize, View>,
     pub(crate) config: Config,
     core: Kvstoremesh,
     writing: Writing,
@@ -89,6 +91,7 @@ impl Mesh {
             cluster,
             server,
             views: BTreeMap::new(),
+            left: BTreeMap::new(),
             core: Kvstoremesh::new(lock(id), Random::new(0)),
             writing: Writing::new(end, server, None),
             ids: Ids::default(),
@@ -107,6 +110,7 @@ impl Mesh {
         self.ids = Ids::default();
         self.peers.clear();
         self.views.clear();
+        self.left.clear();
         (self.term, self.alarm) = (0, None);
         self.add_peers(net);
         self.pump(net);
@@ -117,6 +121,7 @@ impl Mesh {
         let wanted = self.config.wanted.iter();
         let new = wanted.filter(|peer| !self.peers.contains_key(peer));
         for peer in new.copied().collect::<Vec<_>>() {
+            let has_records = self.core.step(&name_of(peer)).is_some();
             if !self.core.add(&name_of(peer)) {
                 let again = net.local(self.id) + RETRY;
                 net.wake(net.end(self.id, ITSELF), again, &mut self.alarm);
@@ -147,7 +152,8 @@ impl Mesh {
                 data: None,
             };
             self.peers.insert(peer, peer_state);
-            self.views.insert(peer, View::default());
+            let view = self.left.remove(&peer).filter(|_| has_records);
+            self.views.insert(peer, view.unwrap_or_default());
         }
     }
 
@@ -159,7 +165,8 @@ impl Mesh {
                 gone.reading.remove(net, &mut self.ids);
                 // The copier does not listen to it any more.
                 gone.reading.pump(net);
-                self.views.remove(&peer);
+                let view = self.views.remove(&peer);
+                self.left.extend(view.map(|view| (peer, view)));
                 self.core.remove(&name_of(peer));
             }
         }
@@ -244,15 +251,21 @@ impl Mesh {
             self.pump(net);
             let max = self.config.pending_max;
             let mut moved = None;
+            let listens =
+                self.core.pending() < max || self.config.planted == Some(Planted::NoBackpressure);
             for (peer, state) in &mut self.peers {
-                if self.core.pending() < max
-                    && let Some((reader, told)) = state.channel.pop_front()
-                {
+                if listens && let Some((reader, told)) = state.channel.pop_front() {
                     let view = self.views.entry(*peer).or_default();
+                    let keys = self.core.status().keys;
+                    let more = told.iter().map(|told| keys_max(told, keys)).sum::<usize>();
                     for told in told {
                         note(reader, &told, &truths[*peer], view, judge);
                         self.core.take(&name_of(*peer), told);
                     }
+                    let pending = self.core.pending();
+                    judge.check(pending <= max + more, || {
+                        format!("{pending} keys wait, of {more} told last and {max} before")
+                    });
                     moved = Some(*peer);
                     break;
                 }
@@ -272,7 +285,8 @@ impl Mesh {
 
     fn pump<P>(&mut self, net: &mut Net<P>) {
         if self.writing.pump(&mut self.core, net) {
-            self.views.values_mut().for_each(View::note_ask);
+            let all = self.views.values_mut().chain(self.left.values_mut());
+            all.for_each(View::note_ask);
         }
         let term = self.core.term();
         if self.term != term {
@@ -284,11 +298,6 @@ impl Mesh {
                 self.views.entry(*peer).or_default().begin_term();
             }
         }
-    }
-
-    /// Whether it led before it led now.
-    pub(crate) fn has_led(&self) -> bool {
-        self.term > 1
     }
 
     pub(crate) fn clock_jumped<P>(&mut self, net: &mut Net<P>) {
@@ -309,6 +318,17 @@ impl Mesh {
     pub(crate) fn readers(&self) -> impl Iterator<Item = (usize, &Reader)> {
         let peers = self.peers.iter();
         peers.map(|(peer, state)| (*peer, &state.reading.core))
+    }
+}
+
+/// How many keys may have to be written because of this, for one that knows so many.
+fn keys_max(told: &Told, keys: usize) -> usize {
+    match told {
+        Told::Peer { .. } => 1,
+        // What is not repeated is swept, and the canary written.
+        Told::Records(_, events) if events.contains(&Event::Synced) => events.len() + keys,
+        Told::Records(_, events) => events.len(),
+        Told::Gone(_) => 0,
     }
 }
 

@@ -1,7 +1,8 @@
 //! The network between processes and the time for all of them: connections, their letters, and what keeps letters back.
 //!
 //! It does what TCP does: in order, each letter once, held while the way is cut and delivered after, also when the
-//! sender has closed the connection meanwhile. What is lost is a connection with all that had not arrived.
+//! sender has closed the connection meanwhile. What is lost is a connection with all that had not arrived; what its server
+//! had taken may still be executed.
 
 mod arrive;
 pub(crate) mod describe;
@@ -86,6 +87,13 @@ pub(crate) enum Letter {
     Reset,
 }
 
+impl Letter {
+    fn is_write(&self) -> bool {
+        let write = |call: &Call| matches!(call, Call::Transact(_));
+        matches!(self, Letter::Request { call, .. } if write(call))
+    }
+}
+
 #[derive(Debug)]
 pub(crate) enum What {
     /// A part of a process wanted to be woken.
@@ -96,6 +104,8 @@ pub(crate) enum What {
         number: u64,
         letter: Letter,
     },
+    /// What a client had asked is executed at last; its connection ended long ago.
+    Late { conn: ConnId, letter: Letter },
     /// A server looks what there is to tell to a watch.
     Flush { watch: u64 },
     /// One side has not heard the other since.
@@ -145,6 +155,8 @@ struct Conn {
     silent_since: Option<Duration>,
     /// It breaks after the next request has been executed and before its answer leaves.
     breaks: bool,
+    /// It breaks when the next write comes to its server, which is executed later.
+    strays: bool,
 }
 
 #[derive(Debug)]
@@ -287,6 +299,7 @@ impl<P> Net<P> {
             early: Vec::new(),
             silent_since: None,
             breaks: false,
+            strays: false,
         });
         self.post(id, Side::Server, Letter::Syn { attempt: 0 });
         id

@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Reset,
     /// A request is executed and its answer lost.
     LostAnswer,
+    /// A connection ends, and what a writer last asked on it is executed long after.
+    LateRequest,
     /// A store tells its watches late.
     LateWatches,
     Compact,
@@ -43,12 +45,13 @@ pub(crate) enum Kind {
     LateSource,
 }
 
-const KINDS: [Kind; 21] = [
+const KINDS: [Kind; 22] = [
     Kind::Cut,
     Kind::CutAtHome,
     Kind::Slow,
     Kind::Reset,
     Kind::LostAnswer,
+    Kind::LateRequest,
     Kind::LateWatches,
     Kind::Compact,
     Kind::Wipe,
@@ -147,10 +150,9 @@ impl Shape {
         self.has(Kind::Freeze) || self.has(Kind::Jump)
     }
 
-    /// Whether nothing in this run may tell an agent of a past that it had left: no other store or copier ever stands in
-    /// for one that knew more. A copier that led before and did not reach its store while another led fills it with what
-    /// it knew, if that is wiped again before it looks (seed 9587).
+    /// Whether nothing in this run may tell an agent of a past that it had left: no other store ever stands in for one that
+    /// knew more.
     pub(crate) fn is_monotone(&self) -> bool {
-        self.replicas == 1 && !(self.meshes > 1 && self.has(Kind::Wipe))
+        self.replicas == 1
     }
 }

@@ -304,6 +304,7 @@ impl Sim {
                     self.receive(conn, side, letter);
                 }
             }
+            What::Late { conn, letter } if is_present => self.receive(conn, Side::Server, letter),
             What::Wake { part } if is_present => self.wake(who, part),
             What::Flush { watch } if is_present => {
                 if let Who::Server(server) = who {
@@ -311,7 +312,7 @@ impl Sim {
                     self.pump(server);
                 }
             }
-            What::Wake { .. } | What::Flush { .. } => {}
+            What::Late { .. } | What::Wake { .. } | What::Flush { .. } => {}
         }
     }
 
@@ -393,11 +394,10 @@ impl Sim {
                 let process = self.net.process(end.process);
                 match process.who {
                     _ if process.life != end.life => By::Stranger,
-                    Who::Exporter(exporter) => By::Exporter(&self.exporters[exporter].view, number),
-                    Who::Mesh(mesh) => {
-                        let mesh = &self.meshes[mesh];
-                        By::Mesh(&mesh.views, mesh.has_led())
+                    Who::Exporter(exporter) => {
+                        By::Exporter(end, &self.exporters[exporter].view, number)
                     }
+                    Who::Mesh(mesh) => By::Mesh(&self.meshes[mesh].views),
                     Who::Server(_) | Who::Agent(_) => By::Stranger,
                 }
             }

@@ -46,7 +46,7 @@ async fn by_rote(mut commands: mpsc::Receiver<Command>) {
                 sender.try_send(Reply::Lost { flows: 3 }).unwrap();
                 drop(answer.send(Ok(receiver)));
             }
-            Command::Metrics(_) | Command::Alive(_) | Command::Ready(_) => {}
+            Command::Metrics(_) | Command::Name(..) | Command::Alive(_) | Command::Ready(_) => {}
         }
     }
 }

@@ -141,6 +141,10 @@ impl Node {
             pod_mtu: 1450,
             sources: own.collect(),
             reads_clusters: true,
+            zone: None,
+            default_global_namespace: true,
+            name_service: None,
+            balancing: Default::default(),
         };
         let reader = Reader {
             cluster: "c1".into(),

@@ -130,7 +130,7 @@ impl<'a> Told<'a> {
             // What this node is it knows better.
             Ok(Event::Upsert(name, _)) if name.name == self.config.node => return,
             Ok(Event::Upsert(name, item)) => match read_node(&item) {
-                Ok(node) => Event::Upsert(self.node_key(&name), self.node_of(&node)),
+                Ok(node) => self.node_event(&name, &node),
                 Err(reason) => return facts.push(malformed(Set::Nodes, reason)),
             },
         };
@@ -177,13 +177,20 @@ impl<'a> Told<'a> {
         }
     }
 
-    fn node_of(&self, node: &CiliumNode) -> Node {
+    /// The operator makes a node's object, and the node's agent says later how it is reached: until then nobody can be told of it.
+    fn node_event(&self, name: &ObjectName, node: &CiliumNode) -> Event<NodeKey, Node> {
+        let key = self.node_key(name);
         let internal = node.addresses.iter().filter(|it| it.kind == "InternalIP");
-        Node {
-            cluster_id: self.config.cluster_id,
-            addresses: internal.map(|it| it.ip).collect(),
-            pod_ranges: node.pod_ranges.clone(),
+        let addresses: Vec<IpAddr> = internal.map(|it| it.ip).collect();
+        if addresses.is_empty() {
+            return Event::Delete(key);
         }
+        let node = Node {
+            cluster_id: self.config.cluster_id,
+            addresses,
+            pod_ranges: node.pod_ranges.clone(),
+        };
+        Event::Upsert(key, node)
     }
 
     /// None of this node's own pods, whom it knows first and knows longest.

@@ -70,6 +70,7 @@ pub struct Labelled {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Node {
+    pub metadata: Meta,
     pub spec: NodeSpec,
     pub status: NodeStatus,
 }
@@ -126,7 +127,14 @@ pub struct Ipam {
     pub pod_ranges: Vec<IpNet>,
 }
 
+const ZONE: &str = "topology.kubernetes.io/zone";
+
 impl Node {
+    pub fn zone(&self) -> Option<&str> {
+        let zone = self.metadata.labels.get(ZONE)?;
+        (!zone.is_empty()).then_some(zone)
+    }
+
     /// One of each family, the first ones that are told.
     pub fn internal(&self) -> Vec<IpAddr> {
         let mut found: Vec<IpAddr> = Vec::new();

@@ -12,6 +12,7 @@ use tombolo_k8s::client::{Api, Error, Item, Selection};
 use tombolo_model::{
     config::Config,
     event::Event,
+    fact::Fact,
     local::{Failure, FailureCode, Reply, Request},
 };
 
@@ -34,6 +35,8 @@ const TELLING: &str = "telling of this node";
 pub struct Own {
     pub addresses: Vec<IpAddr>,
     pub pod_ranges: Vec<IpNet>,
+    #[serde(default)]
+    pub zone: Option<String>,
 }
 
 impl Own {
@@ -55,16 +58,19 @@ pub async fn learn(kubernetes: &Kubernetes, told: &Own) -> Own {
     let remembered = load(&kubernetes.memory).filter(Own::is_known);
     let (mut nodes, mut described) = feeds(kubernetes);
     let mut own = told.clone();
+    own.zone = remembered.as_ref().and_then(|own| own.zone.clone());
     // Whoever is heard counts more than what is remembered: the ranges may be another node's now.
     let mut heard = false;
     let patience = sleep(PATIENCE);
     tokio::pin!(patience);
     while !own.is_known() {
         select! {
-            change = nodes.next() => if let Ok(Event::Upsert(_, item)) = change
-                && told.addresses.is_empty()
-            {
-                own.addresses = item.read::<forms::Node>().unwrap_or_default().internal();
+            change = nodes.next() => if let Ok(Event::Upsert(_, item)) = change {
+                let node: forms::Node = item.read().unwrap_or_default();
+                own.zone = node.zone().map(str::to_owned);
+                if told.addresses.is_empty() {
+                    own.addresses = node.internal();
+                }
             },
             change = described.next() => match change {
                 Ok(Event::Upsert(_, item)) => {
@@ -89,10 +95,14 @@ pub async fn learn(kubernetes: &Kubernetes, told: &Own) -> Own {
         }
     }
     kubernetes.troubles.clear(RANGES);
-    if let Err(error) = save(&kubernetes.memory, &own) {
+    remember(kubernetes, &own);
+    own
+}
+
+fn remember(kubernetes: &Kubernetes, own: &Own) {
+    if let Err(error) = save(&kubernetes.memory, own) {
         tracing::warn!(%error, "what the node is can't be remembered: a start without an API server will wait");
     }
-    own
 }
 
 /// Why, in the operator's words if it has any.
@@ -168,6 +178,7 @@ pub async fn keep(
     kubernetes: &Kubernetes,
     config: &Config,
     commands: &mpsc::Sender<Command>,
+    facts: &mpsc::Sender<Vec<Fact>>,
 ) -> Result<()> {
     // Ready is who answers.
     while answer(commands, Command::Alive).await.is_none() {
@@ -176,10 +187,14 @@ pub async fn keep(
     let (mut nodes, mut described) = feeds(kubernetes);
     let (mut node, mut description) = (None, None);
     let mut again = false;
+    let mut zone = config.zone.clone();
     loop {
         select! {
             change = nodes.next() => match change {
-                Ok(Event::Upsert(_, item)) => node = Some(item),
+                Ok(Event::Upsert(_, item)) => {
+                    move_to(kubernetes, config, facts, &item, &mut zone).await;
+                    node = Some(item);
+                }
                 Ok(Event::Delete(_)) => node = None,
                 _ => continue,
             },
@@ -205,6 +220,34 @@ pub async fn keep(
             Err(error) => kubernetes.troubles.set(TELLING, error.to_string()),
         }
     }
+}
+
+/// The node may have been put into another zone.
+async fn move_to(
+    kubernetes: &Kubernetes,
+    config: &Config,
+    facts: &mpsc::Sender<Vec<Fact>>,
+    item: &Item,
+    zone: &mut Option<String>,
+) {
+    let node: forms::Node = item.read().unwrap_or_default();
+    let now = node.zone().map(str::to_owned);
+    if *zone == now {
+        return;
+    }
+    tracing::info!(
+        zone = now.as_deref().unwrap_or_default(),
+        "the node is in another zone"
+    );
+    *zone = now.clone();
+    let own = Own {
+        addresses: config.addresses.clone(),
+        pod_ranges: config.pod_ranges.clone(),
+        zone: now.clone(),
+    };
+    remember(kubernetes, &own);
+    // Who has ended needs no zone.
+    let _ = facts.send(vec![Fact::Zone(now)]).await;
 }
 
 /// A node that was taken out of the cluster and put in again may have been given other ranges. Without pods it starts anew

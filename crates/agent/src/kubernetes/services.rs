@@ -81,6 +81,25 @@ fn slice(change: WatchChange, cluster: &Arc<str>) -> Fact {
     }
 }
 
+/// Of the watch that pods' labels are read by too.
+pub fn namespace(change: &WatchChange) -> Fact {
+    let event = match change {
+        Err(reject) => Err(reject.to_string()),
+        Ok(Event::Restart) => Ok(Event::Restart),
+        Ok(Event::Synced) => Ok(Event::Synced),
+        Ok(Event::Delete(name)) => Ok(Event::Delete(name.name.clone())),
+        Ok(Event::Upsert(name, item)) => match item.object(Kind::Namespace) {
+            Ok((_, Object::Namespace(space))) => Ok(Event::Upsert(name.name.clone(), space.global)),
+            Ok((key, _)) => unreachable!("{key} was read as a Namespace"),
+            Err(reject) => Err(reject.to_string()),
+        },
+    };
+    match event {
+        Ok(event) => Fact::Namespace(event),
+        Err(record) => malformed(Set::Namespaces, record),
+    }
+}
+
 fn event<T>(
     change: WatchChange,
     read: impl FnOnce(ObjectName, Item) -> Result<Event<Namespaced, T>, String>,

@@ -71,6 +71,10 @@ impl Node {
             pod_mtu: 1450,
             sources: vec![Source::Kubernetes],
             reads_clusters: false,
+            zone: own.zone,
+            default_global_namespace: true,
+            name_service: None,
+            balancing: Default::default(),
         };
         let (commands, asked) = mpsc::channel(16);
         let (facts, told) = mpsc::channel(16);
@@ -95,8 +99,8 @@ impl Node {
             tokio::select! {
                 () = cluster::follow(&kubernetes, &config, tell.clone(), told_own) => {}
                 () = services::follow(&kubernetes, &config, tell.clone()) => {}
-                () = work::run(&kubernetes, &config, &ask, tell, inlets) => {}
-                ended = own::keep(&kubernetes, &config, &ask) => {
+                () = work::run(&kubernetes, &config, &ask, tell.clone(), inlets) => {}
+                ended = own::keep(&kubernetes, &config, &ask, &tell) => {
                     drop(why.send(ended.unwrap_err().to_string()));
                 }
             }
@@ -190,6 +194,7 @@ async fn turn(
                     let reply = match request {
                         Request::EndpointList => Reply::Endpoints { endpoints: world.endpoints() },
                         Request::AddressList => Reply::Addresses { addresses: world.addresses() },
+                        Request::Status => Reply::Status(Box::new(world.status())),
                         Request::EndpointDelete { attachment } => {
                             step(&mut world, Fact::Endpoint(EndpointFact::Delete { attachment })).unwrap();
                             Reply::Done
@@ -281,6 +286,8 @@ async fn pods_of_two_nodes_come_and_go() {
     node(&plane, "n2", "192.0.2.2");
     ranges(&plane, "n1", "10.1.0.0/24");
     ranges(&plane, "n2", "10.1.1.0/24");
+    // Whose agent has not said yet how it is reached.
+    ranges(&plane, "n3", "10.1.2.0/24");
     let (one, two) = (
         Node::start(&plane, "n1").await,
         Node::start(&plane, "n2").await,
@@ -321,6 +328,10 @@ async fn pods_of_two_nodes_come_and_go() {
         node.addresses().await.contains(&wanted)
     };
     wait_for("n2 knows a", async || knows(&two, "10.1.0.2/32", web).await).await;
+    let Reply::Status(status) = two.ask(Request::Status).await else {
+        panic!("a status");
+    };
+    assert!(status.synced && status.rejected.is_empty(), "{status:?}");
 
     // A pod's labels change, and with them who it is, for all.
     plane

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::Arc,
     time::Duration,
 };
@@ -31,6 +32,7 @@ use super::{
     ask::Question,
     identity::LabelMap,
     pods::{Pods, Step, Subject, Told, UNUSED},
+    services,
 };
 use crate::node::{Command, ask};
 
@@ -60,6 +62,8 @@ struct Work<'a> {
     busy: BTreeSet<Subject>,
     /// What failed, and when it is tried again.
     later: BTreeMap<Subject, Instant>,
+    /// What the loop has not heard of namespaces yet.
+    namespaces: Vec<Fact>,
 }
 
 /// What comes other ways than by watches of its own.
@@ -96,6 +100,7 @@ pub async fn run(
         jobs: JoinSet::new(),
         busy: BTreeSet::new(),
         later: BTreeMap::new(),
+        namespaces: Vec::new(),
     };
     // The endpoints that were recovered.
     inlets.changed.notify_one();
@@ -104,7 +109,7 @@ pub async fn run(
         let due = work.later.values().min().copied();
         select! {
             change = pods.1.next() => work.pods.hear(Told::Pods, change),
-            change = namespaces.1.next() => work.pods.hear(Told::Namespaces, change),
+            change = namespaces.1.next() => work.hear_namespace(change),
             change = identities.1.next() => work.pods.hear(Told::Identities, change),
             Some(change) = inlets.records.recv() => work.pods.hear(Told::Records, change),
             Some(question) = inlets.questions.recv() => work.questions.push(question),
@@ -120,12 +125,16 @@ pub async fn run(
         }
         for (told, feed) in &mut feeds {
             while let Some(change) = feed.next().now_or_never() {
-                work.pods.hear(*told, change);
+                match told {
+                    Told::Namespaces => work.hear_namespace(change),
+                    _ => work.pods.hear(*told, change),
+                }
             }
         }
         while let Ok(change) = inlets.records.try_recv() {
             work.pods.hear(Told::Records, change);
         }
+        work.tell_namespaces().await;
         work.begin();
         work.answer();
     }
@@ -135,6 +144,18 @@ impl Work<'_> {
     async fn look(&mut self, commands: &mpsc::Sender<Command>) {
         if let Some(Reply::Endpoints { endpoints }) = ask(commands, Request::EndpointList).await {
             self.pods.endpoints(endpoints);
+        }
+    }
+
+    fn hear_namespace(&mut self, change: WatchChange) {
+        self.namespaces.push(services::namespace(&change));
+        self.pods.hear(Told::Namespaces, change);
+    }
+
+    async fn tell_namespaces(&mut self) {
+        if !self.namespaces.is_empty() {
+            // Who has ended needs to know no more.
+            let _ = self.facts.send(mem::take(&mut self.namespaces)).await;
         }
     }
 
@@ -186,7 +207,7 @@ impl Work<'_> {
     }
 
     fn answer(&mut self) {
-        let questions = std::mem::take(&mut self.questions);
+        let questions = mem::take(&mut self.questions);
         for question in questions {
             match self.pods.identity_of(&question.pod) {
                 Some(identity) => drop(question.answer.send(identity)),

@@ -1,5 +1,5 @@
 use super::*;
-use tombolo_model::local::PeerStatus;
+use tombolo_model::local::{NamesStatus, PathStatus, PeerStatus};
 
 #[test]
 fn every_line_is_what_prometheus_reads() {
@@ -12,8 +12,19 @@ fn every_line_is_what_prometheus_reads() {
             ready: true,
             records: [("ip".to_owned(), 7)].into(),
             certificate_days: Some(-3),
+            path: Some(PathStatus {
+                nodes: 3,
+                answering: 2,
+                silent: 1,
+                ..PathStatus::default()
+            }),
             ..PeerStatus::default()
         }],
+        names: Some(NamesStatus {
+            answered: 5,
+            servers: 2,
+            ..NamesStatus::default()
+        }),
         ..Status::default()
     };
     let page = render(&status, Counts::default());
@@ -31,7 +42,12 @@ fn every_line_is_what_prometheus_reads() {
         let line = format!("tombolo_clustermesh_remote_cluster_{line}");
         assert!(page.contains(&line), "{page}");
     }
+    assert!(
+        page.contains("tombolo_remote_cluster_nodes{target_cluster=\"c2\",state=\"silent\"} 1\n")
+    );
     assert!(page.contains("# TYPE tombolo_endpoints gauge\ntombolo_endpoints 2\n"));
+    assert!(page.contains("tombolo_names_questions_total{outcome=\"answered\"} 5\n"));
+    assert!(page.contains("tombolo_names_servers 2\n"));
     for line in page.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
         assert!(

@@ -36,6 +36,59 @@ fn words_are_as_documented() {
 }
 
 #[test]
+fn balancing_is_as_told() {
+    let words = "agent --node-name n1 --kubernetes";
+    let told = |more: &str| parse(&format!("{words} {more}"));
+    let balancing = told("").unwrap().balancing.read();
+    assert_eq!(
+        (balancing.algorithm, balancing.table_size),
+        (Algorithm::Random, 16_381)
+    );
+    let other =
+        told("--load-balancer-algorithm maglev --maglev-table-size 251 --maglev-hash-seed b");
+    let other = other.unwrap().balancing.read();
+    assert_eq!(
+        (other.algorithm, other.table_size),
+        (Algorithm::Maglev, 251)
+    );
+    assert_ne!(other.seed, balancing.seed);
+    for (bad, why) in [
+        ("--load-balancer-algorithm rr", "use random or maglev"),
+        ("--maglev-table-size 1000", "use a prime: 251, 509"),
+    ] {
+        let error = told(bad).unwrap_err().to_string();
+        assert!(error.contains(why), "{bad}: {error}");
+    }
+}
+
+#[test]
+fn names_need_a_service_and_a_domain_of_their_own() {
+    let words = "agent --node-name n1 --kubernetes";
+    let options = parse(words).unwrap();
+    assert_eq!(options.names.service(), None);
+    let options = parse(&format!(
+        "{words} --name-service kube-system/kube-dns --cluster-domain Cluster.Example."
+    ));
+    let service = options.unwrap().names.service().unwrap();
+    assert_eq!(service.service.namespace, "kube-system");
+    assert_eq!(service.service.name, "kube-dns");
+    assert_eq!(service.domain, "cluster.example");
+    for (bad, why) in [
+        ("--name-service kube-dns", "such as kube-system/kube-dns"),
+        ("--name-service a/b/c", "such as kube-system/kube-dns"),
+        ("--cluster-domain a..b", "such as cluster.local"),
+        ("--cluster-domain clusterset.local", "in all clusters"),
+    ] {
+        let error = parse(&format!("{words} {bad}")).unwrap_err().to_string();
+        assert!(error.contains(why), "{bad}: {error}");
+    }
+    let bare = "agent --node-name n1 --node-ip 192.0.2.1 --pod-range 10.1.1.0/24";
+    let options = parse(&format!("{bare} --name-service a/b")).unwrap();
+    let error = options.names.check(options.kubernetes).unwrap_err();
+    assert!(error.to_string().contains("give --kubernetes"), "{error}");
+}
+
+#[test]
 fn stores_that_cannot_be_read_are_refused_with_what_to_do() {
     let read = |config: Option<&str>, store: Option<&str>, id| {
         let options = MeshOptions {

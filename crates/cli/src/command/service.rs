@@ -105,19 +105,42 @@ fn reach(global: bool, shared: bool) -> &'static str {
 
 fn explain(service: &ServiceView) -> String {
     let mut text = format!(
-        "{}/{}: {}, affinity {}\n",
+        "{}/{}: {}, affinity {}",
         service.namespace,
         service.name,
         reach(service.global, service.shared),
         service.affinity
     );
+    if !service.grades.is_empty() {
+        text.push_str("; ");
+        text.push_str(&service.grades);
+    }
+    if !service.algorithm.is_empty() {
+        text.push_str("; from outside by ");
+        text.push_str(&service.algorithm);
+    }
+    text.push('\n');
     for frontend in &service.frontends {
         let name = match frontend.port.as_str() {
             "" => String::new(),
             name => format!(" ({name})"),
         };
         let (kind, address, protocol) = (&frontend.kind, &frontend.address, &frontend.protocol);
-        text.push_str(&format!("  {kind} {address}/{protocol}{name}\n"));
+        let sources = match frontend.sources.as_deref() {
+            None => String::new(),
+            Some([]) => ", closed to all".to_owned(),
+            Some(ranges) => {
+                let ranges: Vec<String> = ranges.iter().map(ToString::to_string).collect();
+                format!(", for {} alone", ranges.join(", "))
+            }
+        };
+        text.push_str(&format!("  {kind} {address}/{protocol}{name}{sources}\n"));
+    }
+    if let Some(check) = &service.health_check {
+        let (port, endpoints) = (check.port, check.endpoints);
+        text.push_str(&format!(
+            "  health checks at port {port}: {endpoints} ready on this node\n"
+        ));
     }
     for condition in &service.conditions {
         text.push_str(&format!("! {condition}\n"));

@@ -186,6 +186,9 @@ fn facts(agent: &local::Status) -> Vec<(&'static str, String)> {
         ("dropped", pairs(&agent.drops)),
         ("refused facts", pairs(&agent.rejected)),
     ];
+    if let Some(names) = &agent.names {
+        facts.push(("names", self::names(names)));
+    }
     if agent.events_lost > 0 {
         facts.push(("events lost", agent.events_lost.to_string()));
     }
@@ -195,6 +198,20 @@ fn facts(agent: &local::Status) -> Vec<(&'static str, String)> {
         }
     }
     facts
+}
+
+fn names(names: &local::NamesStatus) -> String {
+    if names.addresses.is_empty() {
+        return "asked of the cluster's name servers alone until all its services are known".into();
+    }
+    let mut text = format!(
+        "answered {}, forwarded {} to {} name servers, failed {}",
+        names.answered, names.forwarded, names.servers, names.failed
+    );
+    if names.refused > 0 {
+        text.push_str(&format!(", refused {}", names.refused));
+    }
+    text
 }
 
 /// IPv6 ranges have more addresses than digits are worth reading.

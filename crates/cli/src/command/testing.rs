@@ -122,6 +122,7 @@ pub fn status() -> Status {
         drops: counts(&[("policy-denied", 4)]),
         events_lost: 0,
         uplinks: vec!["eth0".into()],
+        names: None,
         warnings: Vec::new(),
         rejected: counts(&[]),
         peers: Vec::new(),

@@ -4,7 +4,7 @@ use super::*;
 
 /// Every choice of each of these with every choice of the others.
 const CHOICES: [&[&[&str]]; 5] = [
-    &[&[], MESHED],
+    &[&[], MESHED, &["dns.enabled=false"]],
     &[
         &[],
         &["ipv6.enabled=true"],
@@ -53,6 +53,37 @@ fn pods(objects: &[Value]) -> impl Iterator<Item = (String, &Value)> {
 fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     let lists = ["initContainers", "containers"].map(|list| pod[list].as_array());
     lists.into_iter().flatten().flatten()
+}
+
+#[test]
+fn names_are_answered_unless_it_is_refused() {
+    let words = |values: &[&str]| {
+        let objects = objects(KUBERNETES[1], values);
+        let pod = &find(&objects, "DaemonSet/tombolo")["spec"]["template"]["spec"];
+        let words = pod["containers"][0]["args"].as_array().unwrap();
+        let names = words.iter().filter_map(Value::as_str);
+        let names = names
+            .filter(|word| word.contains("--name-service") || word.contains("--cluster-domain"));
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        words(&[]),
+        [
+            "--name-service=kube-system/kube-dns",
+            "--cluster-domain=cluster.local"
+        ]
+    );
+    assert_eq!(
+        words(&[
+            "dns.service=openshift-dns/dns-default",
+            "dns.clusterDomain=a.example"
+        ]),
+        [
+            "--name-service=openshift-dns/dns-default",
+            "--cluster-domain=a.example"
+        ]
+    );
+    assert!(words(&["dns.enabled=false"]).is_empty());
 }
 
 #[test]
@@ -178,6 +209,74 @@ fn a_real_etcd_takes_the_place_of_the_store() {
         .map(|container| &container["name"])
         .collect();
     assert_eq!(names, ["apiserver", "kvstoremesh"]);
+}
+
+/// Each operator has a port of its node: one that waits for the place of another must not keep that one in it.
+#[test]
+fn an_operator_makes_room_for_the_next_one() {
+    for (replicas, unavailable) in [("1", "100%"), ("2", "50%")] {
+        let replicas = format!("operator.replicas={replicas}");
+        let objects = objects(KUBERNETES[1], &[&replicas]);
+        let rolling = &find(&objects, "Deployment/tombolo-operator")["spec"]["strategy"];
+        let rolling = &rolling["rollingUpdate"];
+        assert_eq!(rolling["maxSurge"], 0, "{rolling}");
+        assert_eq!(rolling["maxUnavailable"], unavailable, "{rolling}");
+    }
+}
+
+#[test]
+fn peers_of_values_become_files_as_upstream_writes_them() {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let list = r#"[
+        {"name": "cluster1", "address": "here.example"},
+        {"name": "cluster2", "ips": ["192.0.2.1", "2001:db8::1"], "port": 32379},
+        {"name": "cluster3", "address": "three.example", "tls": {"cert": "QQ==", "key": "Qg==", "caCert": "Qw=="}},
+        {"name": "cluster4", "enabled": false, "address": "four.example"}
+    ]"#;
+    let map = r#"{
+        "cluster1": {"address": "here.example"},
+        "cluster2": {"ips": ["192.0.2.1", "2001:db8::1"], "port": 32379},
+        "cluster3": {"address": "three.example", "tls": {"cert": "QQ==", "key": "Qg==", "caCert": "Qw=="}},
+        "cluster4": {"enabled": false, "address": "four.example"}
+    }"#;
+    let secret = |clusters: &str| {
+        let clusters = format!("clustermesh.config.clusters={clusters}");
+        let values = [MESHED, &["clustermesh.config.enabled=true", &clusters]].concat();
+        find(
+            &objects(KUBERNETES[1], &values),
+            "Secret/cilium-kvstoremesh",
+        )["data"]
+            .clone()
+    };
+    let data = secret(list);
+    assert_eq!(secret(map), data);
+    let names: Vec<_> = data.as_object().unwrap().keys().cloned().collect();
+    let certificates = ["-ca.crt", ".crt", ".key"].map(|end| format!("cluster3.etcd-client{end}"));
+    assert_eq!(names[..2], ["cluster2", "cluster3"]);
+    assert_eq!(names[2..], certificates);
+    let text = |name: &str| {
+        let text = STANDARD.decode(data[name].as_str().unwrap()).unwrap();
+        String::from_utf8(text).unwrap()
+    };
+    let folder = "/var/lib/cilium/clustermesh";
+    assert_eq!(
+        text("cluster2"),
+        format!(
+            "endpoints:\n- https://cluster2.mesh.cilium.io:32379\n\
+             trusted-ca-file: {folder}/common-etcd-client-ca.crt\n\
+             cert-file: {folder}/common-etcd-client.crt\nkey-file: {folder}/common-etcd-client.key\n\
+             cilium-host-aliases:\n- hostname: cluster2.mesh.cilium.io\n  ips: [\"192.0.2.1\",\"2001:db8::1\"]\n"
+        )
+    );
+    assert_eq!(
+        text("cluster3"),
+        format!(
+            "endpoints:\n- https://three.example:2379\n\
+             trusted-ca-file: {folder}/cluster3.etcd-client-ca.crt\n\
+             cert-file: {folder}/cluster3.etcd-client.crt\nkey-file: {folder}/cluster3.etcd-client.key\n"
+        )
+    );
+    assert_eq!(text("cluster3.etcd-client.key"), "B");
 }
 
 #[test]

@@ -48,6 +48,17 @@ fn values_that_are_not_known_or_of_the_wrong_kind_are_named() {
             "at '/clustermesh/apiserver/service/externalEndpoints/0'",
         ),
         (
+            "loadBalancer.algorithm=roundrobin",
+            "at '/loadBalancer/algorithm': value must be one of 'random', 'maglev'",
+        ),
+        (
+            "maglev.tableSize=1000",
+            "at '/maglev/tableSize': value must be one of 251",
+        ),
+        ("maglev.hashSeed=", "at '/maglev/hashSeed'"),
+        ("dns.service=kube-dns", "at '/dns/service'"),
+        ("dns.clusterDomain=Cluster.local", "at '/dns/clusterDomain'"),
+        (
             "routingMode=geneve",
             "at '/routingMode': value must be one of 'tunnel', 'native'",
         ),
@@ -74,6 +85,14 @@ fn values_that_are_not_known_or_of_the_wrong_kind_are_named() {
             "at '/resources/requests/memory'",
         ),
         (r#"extraEnv=[{"nme":"A"}]"#, "at '/extraEnv/0'"),
+        (
+            r#"clustermesh.config.clusters=[{"address":"c2.example"}]"#,
+            "at '/clustermesh/config/clusters/0': missing property 'name'",
+        ),
+        (
+            r#"clustermesh.config.clusters=[{"name":"c2","tls":{"cert":"-----BEGIN"}}]"#,
+            "at '/clustermesh/config/clusters/0/tls/cert'",
+        ),
     ];
     for (value, expected) in table {
         let said = refused(&[value]);
@@ -117,6 +136,32 @@ fn values_that_do_not_go_together_are_named() {
         (
             &[external],
             "clustermesh.apiserver.etcd.external: give endpoints and secretName",
+        ),
+        (
+            &["clustermesh.config.enabled=true"],
+            "clustermesh.config.enabled: peers are read by the mesh API server",
+        ),
+        (
+            &[r#"clustermesh.config.clusters=[{"name":"c2"}]"#],
+            "clustermesh.config.clusters: nobody reads them",
+        ),
+        (
+            &[
+                "cluster.name=a",
+                "cluster.id=1",
+                "clustermesh.useAPIServer=true",
+                r#"clustermesh.config={"enabled":true,"clusters":[{"name":"c2","address":"a","ips":["192.0.2.1"]}]}"#,
+            ],
+            "clustermesh.config.clusters, c2: give address or ips",
+        ),
+        (
+            &[
+                "cluster.name=a",
+                "cluster.id=1",
+                "clustermesh.useAPIServer=true",
+                r#"clustermesh.config={"enabled":true,"clusters":[{"name":"c2","tls":{"cert":"QQ=="}}]}"#,
+            ],
+            "clustermesh.config.clusters, c2: give tls.cert and tls.key",
         ),
         (
             &["clustermesh.apiserver.replicas=2"],

@@ -25,6 +25,7 @@ impl Cluster {
             format!("cluster.name={}", self.name),
             format!("cluster.id={}", self.id),
         );
+        let pool = self.pool(10 + self.id);
         tombolo(
             both,
             &[
@@ -35,6 +36,8 @@ impl Cluster {
                 &name,
                 "--set",
                 &id,
+                "--set",
+                &pool,
             ],
         )
         .good();
@@ -42,6 +45,17 @@ impl Cluster {
         wait_for("the operator to make this cluster known", || {
             self.secret("cluster-mesh-config")
         });
+    }
+
+    /// A value of the chart: of which range its nodes have theirs.
+    fn pool(&self, first: u8) -> String {
+        format!("ipam.operator.clusterPoolIPv4PodCIDRList={{{first}.0.0.0/8}}")
+    }
+
+    fn upgrade(&self, both: &Path, values: &[&str]) {
+        let values = values.iter().flat_map(|value| ["--set", value]);
+        let words = ["upgrade", "--context", self.name].into_iter();
+        tombolo(both, &words.chain(values).collect::<Vec<_>>()).good();
     }
 
     fn secret(&self, name: &str) -> bool {
@@ -160,6 +174,31 @@ fn clusters_are_connected_and_parted_and_never_by_half() {
             r#"{"spec":{"ipam":{"podCIDRs":["12.0.0.0/24"]}}}"#,
         ])
         .unwrap();
+    two.upgrade(&at, &[&two.pool(11)]);
+    tombolo(&at, &connect).refused(&[
+        "cluster1 has its pool 11.0.0.0/8, and cluster2 its pool 11.0.0.0/8",
+        "clusterPoolIPv4PodCIDRList",
+    ]);
+    let etcd = "clustermesh.apiserver.etcd.external";
+    let (endpoints, secret) = (
+        format!("{etcd}.endpoints={{https://192.0.2.9:2379}}"),
+        format!("{etcd}.secretName=mesh-etcd"),
+    );
+    two.upgrade(&at, &[&two.pool(12), &endpoints, &secret]);
+    tombolo(&at, &connect).refused(&["Secret kube-system/mesh-etcd of the etcd is not there"]);
+    let make = "{apiVersion: v1, kind: Secret, metadata: {name: mesh-etcd, namespace: kube-system}, stringData: {ca.crt: x}}";
+    two.plane.apply(make).unwrap();
+    tombolo(&at, &connect).refused(&[
+        "Secret kube-system/mesh-etcd has no remote-cluster1.crt and remote-cluster1.key",
+        "`tombolo certificates issue remote-cluster1`",
+    ]);
+    two.upgrade(
+        &at,
+        &[
+            &format!("{etcd}.endpoints=null"),
+            &format!("{etcd}.secretName=null"),
+        ],
+    );
     let same = [
         "clustermesh",
         "connect",

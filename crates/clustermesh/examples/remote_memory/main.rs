@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use peak_alloc::PeakAlloc;
 use rustix::time::{ClockId, clock_gettime};
+use serde_json::json;
 use tombolo_clustermesh::{
     Answer, Ask, Ids, Random, Scope, Ticket, drive::Reading as _, reader::Options, remote::Remote,
     remote::Told,
@@ -49,6 +50,9 @@ struct Arguments {
     /// Pods have IPv6 addresses
     #[arg(long)]
     ipv6: bool,
+    /// End when all is listed, with bytes for each endpoint as a last line of JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Counts what it is told.
@@ -105,6 +109,11 @@ fn main() -> Result<()> {
     let full = (live(), resident()?);
     assert!(agent.world.synced());
     let of_each = |bytes: u64| bytes as f64 / endpoints as f64;
+    if arguments.json {
+        let (live, resident) = (of_each(full.0 - empty.0), of_each(full.1 - empty.1));
+        println!("{}", json!({"live": live, "resident": resident}));
+        return Ok(());
+    }
     println!(
         "live    {:6.1} B for each endpoint, {:.1} MB in all",
         of_each(full.0 - empty.0),
@@ -150,6 +159,10 @@ impl Agent {
             pod_mtu: 1450,
             sources: sources.collect(),
             reads_clusters: false,
+            zone: None,
+            default_global_namespace: true,
+            name_service: None,
+            balancing: Default::default(),
         };
         let remotes = clusters.map(|id| {
             let options = Options {

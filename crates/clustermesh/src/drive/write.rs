@@ -4,6 +4,7 @@ use std::{pin::pin, sync::Mutex, time::Duration};
 
 use tokio::{
     sync::{Notify, mpsc, watch},
+    task::yield_now,
     time::{Instant, sleep_until, timeout},
 };
 use tombolo_kvstore::{Error, Result, Store};
@@ -71,13 +72,12 @@ pub async fn copy(
             batch.into_iter().for_each(|told| mesh.take(peer, told));
         }
         signals.work.notify_one();
-        loop {
+        while lock(mesh).pending() >= PENDING_MAX {
             let mut room = pin!(signals.room.notified());
             room.as_mut().enable();
-            if lock(mesh).pending() < PENDING_MAX {
-                break;
+            if lock(mesh).pending() >= PENDING_MAX {
+                room.await;
             }
-            room.await;
         }
     }
 }
@@ -91,6 +91,8 @@ pub async fn write<W: Writing, C: Connect>(
 ) {
     let mut store = None;
     loop {
+        // What others have to tell at this moment goes with what is asked next.
+        yield_now().await;
         let (ask, next, term) = {
             let mut writer = lock(writer);
             let ask = writer.poll_ask(start.elapsed());

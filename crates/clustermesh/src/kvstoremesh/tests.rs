@@ -273,19 +273,25 @@ async fn a_peer_that_came_back_is_not_drained_by_who_takes_over() {
     assert_eq!(of_peer(&own, "c2").await, before);
 }
 
+/// What a copier knew before may be a past that another copier's readers have left.
 #[tokio::test(start_paused = true)]
-async fn a_store_that_was_wiped_is_filled_although_the_peer_is_out_of_reach() {
+async fn a_store_that_was_wiped_is_filled_when_the_peer_is_heard_again() {
     let (peer, own, shared) = (memory(1), memory(2), shared());
     export(&peer, &[1, 2]).await;
-    let (place, home) = (Place::new(peer), Place::new(own.clone()));
+    let (place, home) = (Place::new(peer.clone()), Place::new(own.clone()));
     let written = Written::start(mesh(1), &home, &shared);
     written.with(|mesh| mesh.add("c2"));
     let _copy = copy("c2", &place, &written, &shared);
     pass(5, &shared, &[&own]).await;
     let before = of_peer(&own, "c2").await;
+    assert_eq!(before.len(), 7);
     place.set(None);
     let wiped = memory(3);
     home.set(Some(wiped.clone()));
+    pass(60, &shared, &[&wiped]).await;
+    assert!(written.with(|mesh| mesh.status().leads));
+    assert_eq!(of_peer(&wiped, "c2").await, Vec::<String>::new());
+    place.set(Some(peer));
     pass(60, &shared, &[&wiped]).await;
     assert_eq!(of_peer(&wiped, "c2").await, before);
 }

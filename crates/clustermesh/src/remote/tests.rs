@@ -279,6 +279,24 @@ async fn one_number_is_one_peers_until_it_is_removed() {
     assert_eq!(second.status().reader.id, Some(ClusterId(2)));
 }
 
+/// Whoever has it next is heard by another way, and must not be heard before.
+#[tokio::test(start_paused = true)]
+async fn a_number_is_taken_until_its_end_was_heard() {
+    let (_, _place, mut first, mut world) = peer(&[1]).await;
+    let shared = first.shared.clone();
+    let holder = || lock(&shared.ids).holder(ClusterId(2)).map(str::to_owned);
+    first.wish.send_replace(Wish::Remove);
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(holder().as_deref(), Some("c2"), "nobody has listened");
+    let gone = first.told.recv().await.expect("its end is told");
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(holder().as_deref(), Some("c2"), "it is being worked off");
+    world.take(gone);
+    world.take(first.all(SECOND).await);
+    assert_eq!((world.nodes(2), world.addresses(2).len()), (0, 0));
+    assert_eq!(holder(), None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_is_deleted_while_a_peer_is_away_or_half_filled() {
     let (_, place, mut reading, mut world) = peer(&[1, 2]).await;

@@ -1,10 +1,12 @@
 //! What is wanted at each key, and which keys wait to be written.
 
+use std::mem;
+
 use bytes::Bytes;
 use tombolo_kvstore::Keys;
 use tombolo_model::record::Timestamp;
 
-use super::{Entry, Phase, Set, Writer};
+use super::{Phase, Set, Writer, places::Place};
 
 impl Writer {
     pub(super) fn timestamp(&self) -> String {
@@ -19,44 +21,36 @@ impl Writer {
         let generation = set
             .and_then(|set| self.sets.get(set))
             .map_or(0, |set| set.generation);
-        let entry = self.entries.entry(key.clone()).or_insert_with(|| Entry {
-            wanted: None,
-            set: set.cloned(),
-            generation,
-            term: self.term,
-            lease: None,
-            waits: false,
-            flies: false,
-        });
-        (entry.generation, entry.term) = (generation, self.term);
+        let place = self.entries.place(key, set);
+        let entry = self.entries.at_mut(place);
+        entry.generation = generation;
         let stands = entry.lease.is_some() || entry.waits || entry.flies;
         if entry.wanted == value && stands {
             return;
         }
         entry.wanted = value;
-        self.refused.remove(&key);
-        self.enqueue(key);
+        if !self.refused.is_empty() {
+            self.refused.remove(&entry.key);
+        }
+        self.enqueue(place);
     }
 
-    pub(super) fn enqueue(&mut self, key: Bytes) {
-        let Some(entry) = self.entries.get_mut(&key) else {
-            return;
-        };
+    pub(super) fn enqueue(&mut self, place: Place) {
+        let entry = self.entries.at_mut(place);
         if !entry.waits {
             let pending = usize::from(!entry.flies);
             entry.waits = true;
             if let Some(set) = entry.set.as_ref().and_then(|set| self.sets.get_mut(set)) {
                 set.pending += pending;
             }
-            self.queue.push_back(key);
+            self.queue.push_back(place);
         }
     }
 
     pub(super) fn sweep(&mut self, prefix: &Bytes, gone: impl Fn(u64) -> bool) {
-        let of_set = self.entries.range(prefix.clone()..);
-        let of_set = of_set.take_while(|(key, _)| key.starts_with(prefix));
-        let gone = of_set.filter(|(_, entry)| gone(entry.generation) && entry.wanted.is_some());
-        let gone: Vec<_> = gone.map(|(key, _)| key.clone()).collect();
+        let of_set = self.entries.of_set(prefix);
+        let gone = of_set.filter(|entry| gone(entry.generation) && entry.wanted.is_some());
+        let gone: Vec<_> = gone.map(|entry| entry.key.clone()).collect();
         if !self.leads() {
             return self.forget_all(&gone);
         }
@@ -65,30 +59,36 @@ impl Writer {
         }
     }
 
-    /// Forgets what was last spoken of before a term, as if it had never been told.
-    pub(super) fn forget_keys(&mut self, prefix: &Bytes, before: u64) {
-        let of_set = self.entries.range(prefix.clone()..);
-        let of_set = of_set.take_while(|(key, _)| key.starts_with(prefix));
-        let old = of_set.filter(|(_, entry)| entry.term < before);
-        let old: Vec<_> = old.map(|(key, _)| key.clone()).collect();
-        self.forget_all(&old);
+    /// Forgets the keys of a set, as if they had never been told.
+    pub(super) fn forget_keys(&mut self, prefix: &Bytes) {
+        let of_set = self.entries.of_set(prefix);
+        let keys: Vec<_> = of_set.map(|entry| entry.key.clone()).collect();
+        self.forget_all(&keys);
     }
 
     /// Nothing of them may be under way.
     pub(super) fn forget_all(&mut self, keys: &[Bytes]) {
         let mut waiting = false;
         for key in keys {
-            let Some(entry) = self.entries.remove(key) else {
+            let Some(place) = self.entries.find(key) else {
                 continue;
             };
-            assert!(!entry.flies, "{key:?} is being written");
-            waiting |= entry.waits;
+            let entry = self.entries.at_mut(place);
+            assert!(!entry.flies, "{:?} is being written", entry.key);
+            if !mem::take(&mut entry.waits) {
+                continue;
+            }
+            waiting = true;
             if let Some(set) = entry.set.as_ref().and_then(|set| self.sets.get_mut(set)) {
-                set.pending -= usize::from(entry.waits);
+                set.pending -= 1;
             }
         }
         if waiting {
-            self.queue.retain(|key| self.entries.contains_key(key));
+            let entries = &self.entries;
+            self.queue.retain(|place| entries.at(*place).waits);
+        }
+        for key in keys {
+            self.entries.remove(key);
         }
     }
 
@@ -106,7 +106,7 @@ impl Writer {
         if set.removed {
             self.sets.remove(prefix);
         } else if let (true, Some(canary)) = (set.complete, &set.canary)
-            && !self.entries.contains_key(canary)
+            && !self.entries.contains(canary)
         {
             let time = self.timestamp();
             self.want(canary.clone(), Some(time.into()), None);

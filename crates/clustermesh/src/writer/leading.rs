@@ -7,10 +7,10 @@ use tombolo_kvstore::{
     Compare, Delete, Keys, LeaseId, Operand, Operation, Put, Relation, Transaction,
 };
 
-use super::{Answer, Ask, Flight, Flown, GATE_LEASE, HEARTBEAT, LEASE, Phase, Writer};
+use super::{Answer, Ask, Flight, Flown, GATE_LEASE, GATHER, HEARTBEAT, LEASE, Phase, Writer};
 
 /// etcd takes 128 in one transaction, and 1.5 MiB.
-const BATCH_KEYS: usize = 100;
+pub(super) const BATCH_KEYS: usize = 100;
 const BATCH_BYTES: usize = 1 << 20;
 
 impl Writer {
@@ -44,8 +44,11 @@ impl Writer {
         if self.flight.is_some() {
             return None;
         }
-        if !matches!(self.phase, Phase::Leading) || !self.queue.is_empty() {
+        if !matches!(self.phase, Phase::Leading) {
             return Some(self.pause);
+        }
+        if !self.queue.is_empty() {
+            return Some(self.pause.max(self.write_at()));
         }
         let leases = self.records.next().into_iter().chain(self.gates.next());
         let leases = leases.map(|(at, _)| at);
@@ -53,6 +56,16 @@ impl Writer {
         let lock = self.lock.as_ref().map(|lock| lock.renew_at);
         let next = leases.chain(heartbeat).chain(lock).min();
         next.map(|next| next.max(self.pause))
+    }
+
+    /// When what waits may be written.
+    fn write_at(&self) -> Duration {
+        let enough = self.queue.len() >= BATCH_KEYS || self.singly > 0;
+        if enough {
+            Duration::ZERO
+        } else {
+            self.gathered
+        }
     }
 
     fn ask_renewal(&mut self, now: Duration) -> Option<(Ask, Flight)> {
@@ -70,27 +83,28 @@ impl Writer {
             self.put(heartbeat, time.into());
             self.heartbeat_at = now + HEARTBEAT;
         }
-        let key = self.queue.front()?;
+        let place = *self.queue.front()?;
+        if now < self.write_at() {
+            return None;
+        }
         // Both kinds of leases before the first batch: a batch mixes keys.
-        if self.gates.room().is_none() {
+        if !self.gates.has_room() {
             return Some((Ask::Grant(GATE_LEASE), Flight::Grant(GATE_LEASE)));
         }
-        let of_set = self
-            .entries
-            .get(key)
-            .is_some_and(|entry| entry.set.is_some());
-        if of_set && self.records.room().is_none() {
+        let of_set = self.entries.at(place).set.is_some();
+        if of_set && !self.records.has_room() {
             return Some((Ask::Grant(LEASE), Flight::Grant(LEASE)));
         }
         let Some(fence) = self.lock.as_ref().and_then(|lock| lock.fence) else {
             return Some(self.ask_fence());
         };
         let batch = self.take_batch();
+        self.gathered = now + GATHER;
         // Who has lost the lock without knowing writes nothing.
         let ours = self.compare_lock(Operand::Modified(fence));
         let transaction = Transaction {
             compares: vec![ours],
-            then: batch.iter().map(operation).collect(),
+            then: batch.iter().map(|flown| self.operation(flown)).collect(),
             otherwise: Vec::new(),
         };
         Some((Ask::Transact(transaction), Flight::Write(batch)))
@@ -122,43 +136,46 @@ impl Writer {
         self.singly = self.singly.saturating_sub(1);
         let (mut batch, mut bytes) = (Vec::new(), 0);
         let (mut records, mut gates) = (self.records.room(), self.gates.room());
-        while let Some(key) = self.queue.front().filter(|_| batch.len() < max) {
-            let Some(entry) = self.entries.get_mut(key) else {
-                self.queue.pop_front();
-                continue;
-            };
-            bytes += key.len() + entry.wanted.as_ref().map_or(0, Bytes::len);
+        while let Some(place) = self.queue.front().filter(|_| batch.len() < max) {
+            let entry = self.entries.at_mut(*place);
+            bytes += entry.key.len() + entry.wanted.as_ref().map_or(0, Bytes::len);
             if bytes > BATCH_BYTES && !batch.is_empty() {
                 break;
             }
-            let room = if entry.set.is_some() {
-                &mut records
-            } else {
-                &mut gates
-            };
-            let lease = match (&entry.wanted, entry.lease, room) {
-                (None, lease, _) | (_, lease @ Some(_), _) => lease,
-                (Some(_), None, Some((lease, left))) if *left > 0 => {
-                    *left -= 1;
-                    Some(*lease)
+            let lease = match (&entry.wanted, entry.lease) {
+                (None, lease) | (_, lease @ Some(_)) => lease,
+                (Some(_), None) => {
+                    let lease = if entry.set.is_some() {
+                        records.next()
+                    } else {
+                        gates.next()
+                    };
+                    // The next batch comes with another lease.
+                    let Some(lease) = lease else { break };
+                    Some(lease)
                 }
-                // The next batch comes with another lease.
-                _ => break,
             };
             (entry.waits, entry.flies) = (false, true);
-            batch.push((key.clone(), entry.wanted.clone(), lease));
+            batch.push((*place, entry.wanted.clone(), lease));
             self.queue.pop_front();
         }
         batch
     }
 
+    fn operation(&self, (place, value, lease): &Flown) -> Operation {
+        let key = &self.entries.at(*place).key;
+        match (value, lease) {
+            (Some(value), Some(lease)) => Operation::Put(Put::new(key, value).leased(*lease)),
+            (Some(value), None) => Operation::Put(Put::new(key, value)),
+            (None, _) => Operation::Delete(Delete::new(Keys::One(key.clone()))),
+        }
+    }
+
     /// What has flown stands.
     pub(super) fn land(&mut self, batch: Vec<Flown>) {
         let mut sets = BTreeSet::new();
-        for (key, value, lease) in batch {
-            let Some(entry) = self.entries.get_mut(&key) else {
-                continue;
-            };
+        for (place, value, lease) in batch {
+            let entry = self.entries.at_mut(place);
             entry.flies = false;
             let leases = if entry.set.is_some() {
                 &mut self.records
@@ -181,6 +198,7 @@ impl Writer {
             }
             let set = entry.set.clone();
             if entry.wanted.is_none() {
+                let key = entry.key.clone();
                 self.entries.remove(&key);
             }
             sets.extend(set.inspect(|prefix| {
@@ -204,14 +222,12 @@ impl Writer {
 
     /// What has flown waits again, before all others.
     pub(super) fn put_back(&mut self, batch: &[Flown]) {
-        for (key, ..) in batch.iter().rev() {
-            let Some(entry) = self.entries.get_mut(key) else {
-                continue;
-            };
+        for (place, ..) in batch.iter().rev() {
+            let entry = self.entries.at_mut(*place);
             entry.flies = false;
             if !entry.waits {
                 entry.waits = true;
-                self.queue.push_front(key.clone());
+                self.queue.push_front(*place);
             }
         }
     }
@@ -223,16 +239,11 @@ impl Writer {
         }
         self.records.remove(lease);
         self.gates.remove(lease);
-        let lost = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.lease == Some(lease));
-        let lost: Vec<_> = lost.map(|(key, _)| key.clone()).collect();
-        for key in lost {
-            if let Some(entry) = self.entries.get_mut(&key) {
-                entry.lease = None;
-            }
-            self.enqueue(key);
+        let lost = self.entries.places();
+        let lost = lost.filter(|place| self.entries.at(*place).lease == Some(lease));
+        for place in lost.collect::<Vec<_>>() {
+            self.entries.at_mut(place).lease = None;
+            self.enqueue(place);
         }
         let canaries: Vec<_> = self
             .sets
@@ -251,13 +262,5 @@ impl Writer {
         for prefix in self.sets.keys().cloned().collect::<Vec<_>>() {
             self.settle(&prefix);
         }
-    }
-}
-
-fn operation((key, value, lease): &Flown) -> Operation {
-    match (value, lease) {
-        (Some(value), Some(lease)) => Operation::Put(Put::new(key, value).leased(*lease)),
-        (Some(value), None) => Operation::Put(Put::new(key, value)),
-        (None, _) => Operation::Delete(Delete::new(Keys::One(key.clone()))),
     }
 }

@@ -1,6 +1,6 @@
 //! Leases of one length, each for so many keys: a store's work for a lease grows with its keys.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, iter, time::Duration};
 
 use tombolo_kvstore::{Lease, LeaseId};
 
@@ -41,10 +41,15 @@ impl Leases {
         self.leases.insert(lease.id, Held { keys: 0, renew_at });
     }
 
-    /// A lease with room, and how much.
-    pub(super) fn room(&self) -> Option<(LeaseId, usize)> {
-        let room = self.leases.iter().find(|(_, held)| held.keys < KEYS_MAX);
-        room.map(|(id, held)| (*id, KEYS_MAX - held.keys))
+    pub(super) fn has_room(&self) -> bool {
+        self.room().next().is_some()
+    }
+
+    /// Leases with room, each once for every key that it has room for.
+    pub(super) fn room(&self) -> impl Iterator<Item = LeaseId> {
+        let room = |held: &Held| KEYS_MAX.saturating_sub(held.keys);
+        let leases = self.leases.iter();
+        leases.flat_map(move |(id, held)| iter::repeat_n(*id, room(held)))
     }
 
     pub(super) fn attach(&mut self, lease: LeaseId) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tombolo_kvstore::{Error, Keys, Operand, Operation, Page, PageEnd, Put, Revision, Transaction};
 
-use super::{Answer, Ask, Flight, Flown, LOCK_LEASE, Lock, Phase, Set, Writer};
+use super::{Answer, Ask, Flight, Flown, LOCK_LEASE, Lock, Phase, Writer};
 
 /// How often one that stands by looks whether the lock is free.
 const LOOK: Duration = Duration::from_secs(2);
@@ -31,24 +31,11 @@ impl Writer {
     }
 
     pub(super) fn handle_look(&mut self, page: &Page, now: Duration) {
-        let Some(lock) = page.records.first() else {
+        if page.records.is_empty() {
             self.phase = Phase::Locking;
             return;
-        };
+        }
         self.pause = now + LOOK;
-        if self.options.told_anew && lock.value != self.options.holder {
-            self.forget_former();
-        }
-    }
-
-    /// Another one writes, and knows better by now than we did when we led. If its store loses everything before we lead
-    /// again, nothing there would tell us so.
-    fn forget_former(&mut self) {
-        for set in self.sets.values_mut() {
-            set.complete = false;
-        }
-        let keys: Vec<_> = self.entries.keys().cloned().collect();
-        self.forget_all(&keys);
     }
 
     pub(super) fn handle_lock(&mut self, held: bool, revision: Revision, now: Duration) {
@@ -75,9 +62,6 @@ impl Writer {
     }
 
     pub(super) fn handle_page(&mut self, keys: &Keys, page: Page, next: Option<PageEnd>) {
-        if !page.records.is_empty() {
-            self.trust_store(keys);
-        }
         for record in page.records {
             self.adopt(keys, record.key, record.value);
         }
@@ -113,30 +97,10 @@ impl Writer {
         Some((Ask::Page { keys, from }, flight))
     }
 
-    /// The canary is there, so another writer had all of its set: what we knew before we led is no better.
-    fn trust_store(&mut self, keys: &Keys) {
-        let of_canary = |set: &Set| match (&set.canary, keys) {
-            (Some(canary), Keys::One(key)) => canary == key,
-            _ => false,
-        };
-        let mut sets = self.sets.iter_mut().filter(|_| self.options.told_anew);
-        let Some((prefix, set)) = sets.find(|(_, set)| of_canary(set)) else {
-            return;
-        };
-        if set.complete_in < self.term {
-            set.complete = false;
-            let (prefix, term) = (prefix.clone(), self.term);
-            self.forget_keys(&prefix, term);
-        }
-    }
-
     /// A key that is there and of which no source has spoken yet is wanted until its source has told all.
     fn adopt(&mut self, keys: &Keys, key: Bytes, value: Bytes) {
-        if let Some(entry) = self.entries.get(&key) {
-            let known = !self.options.told_anew || entry.set.is_some() || entry.term == self.term;
-            if known {
-                return;
-            }
+        if self.entries.contains(&key) {
+            return;
         }
         let Some(prefix) = keys.as_prefix() else {
             return self.want(key, Some(value), None);
@@ -144,16 +108,15 @@ impl Writer {
         let Some(set) = self.sets.get(prefix) else {
             return;
         };
-        let complete = set.complete && (!self.options.told_anew || set.complete_in == self.term);
-        if complete || set.removed {
+        if set.complete || set.removed {
             self.want(key.clone(), Some(value), Some(prefix));
             self.want(key, None, Some(prefix));
             return;
         }
         self.want(key.clone(), Some(value), Some(prefix));
-        if let Some(entry) = self.entries.get_mut(&key) {
+        if let Some(place) = self.entries.find(&key) {
             // Older than whatever the source tells, even if it is amid telling.
-            entry.generation = 0;
+            self.entries.at_mut(place).generation = 0;
         }
     }
 
@@ -164,6 +127,9 @@ impl Writer {
         self.records.clear();
         self.gates.clear();
         self.refused.clear();
+        if self.options.told_anew {
+            return self.forget_former();
+        }
         let canaries: Vec<_> = self
             .sets
             .values()
@@ -172,13 +138,23 @@ impl Writer {
         for canary in canaries {
             self.forget_gate(&canary);
         }
-        let keys: Vec<_> = self.entries.keys().cloned().collect();
-        for key in keys {
-            if let Some(entry) = self.entries.get_mut(&key) {
-                entry.lease = None;
-            }
-            self.enqueue(key);
+        for place in self.entries.places().collect::<Vec<_>>() {
+            self.entries.at_mut(place).lease = None;
+            self.enqueue(place);
         }
+    }
+
+    /// Whoever leads meanwhile knows better. If the store loses everything before we lead again, nothing there tells us of
+    /// that, and what we knew would be a past that readers have left.
+    fn forget_former(&mut self) {
+        for set in self.sets.values_mut() {
+            set.complete = false;
+        }
+        let places = self.entries.places();
+        let keys: Vec<_> = places
+            .map(|place| self.entries.at(place).key.clone())
+            .collect();
+        self.forget_all(&keys);
     }
 
     /// A canary that has gone is written again when its set is complete again, not before.
@@ -230,19 +206,17 @@ impl Writer {
             return;
         }
         // It is not the first if another value has come since.
-        let Some(key) = self
+        let Some(place) = self
             .queue
-            .pop_front_if(|first| batch.iter().any(|(key, ..)| key == first))
+            .pop_front_if(|first| batch.iter().any(|(place, ..)| place == first))
         else {
             return;
         };
-        let Some(entry) = self.entries.get_mut(&key) else {
-            return;
-        };
+        let entry = self.entries.at_mut(place);
         // Taken for settled: it must not hold up the canary, nor be tried again until it changes.
         entry.waits = false;
         let set = entry.set.clone();
-        self.refused.insert(key, error.to_string());
+        self.refused.insert(entry.key.clone(), error.to_string());
         if let Some(prefix) = set {
             self.land_in(&prefix);
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tombolo_kvstore::{Error, Keys, LeaseId, Limits, Put, Query, Transaction, mvcc::Mvcc};
 use tombolo_model::event::Event;
 
-use super::{Answer, Ask, GATE_LEASE, Options, Writer};
+use super::{Answer, Ask, GATE_LEASE, GATHER, Options, Writer, lease::KEYS_MAX};
 use crate::Random;
 
 const SET: &str = "set/";
@@ -55,11 +55,14 @@ fn transact(store: &mut Mvcc, transaction: Transaction, now: Duration) -> Result
     Ok(Answer::Transacted { held, revision })
 }
 
-/// Until there is nothing to do for now.
-fn settle(writer: &mut Writer, store: &mut Mvcc, now: Duration) {
-    while let Some(ask) = writer.poll_ask(now) {
-        let answer = answer(store, ask, now);
-        writer.answered(answer, now);
+/// Until there is nothing to do for now, which takes as long as keys are gathered.
+fn settle(writer: &mut Writer, store: &mut Mvcc, now: &mut Duration) {
+    for _ in 0..3 {
+        while let Some(ask) = writer.poll_ask(*now) {
+            let answer = answer(store, ask, *now);
+            writer.answered(answer, *now);
+        }
+        *now += GATHER;
     }
 }
 
@@ -83,7 +86,7 @@ fn a_request_that_is_executed_late_undoes_nothing() {
         let mut now = SECOND;
         tell(&mut writer, Event::Upsert("set/a", "1"));
         tell(&mut writer, Event::Synced);
-        settle(&mut writer, &mut store, now);
+        settle(&mut writer, &mut store, &mut now);
         assert_eq!(value(&store, "set/a"), Some("1".into()));
         let event = match late_deletes {
             true => Event::Delete("set/a"),
@@ -97,7 +100,7 @@ fn a_request_that_is_executed_late_undoes_nothing() {
         writer.answered(lost(), now);
         tell(&mut writer, Event::Upsert("set/a", "3"));
         now += 5 * SECOND;
-        settle(&mut writer, &mut store, now);
+        settle(&mut writer, &mut store, &mut now);
         assert_eq!(value(&store, "set/a"), Some("3".into()));
         // What waited in some buffer on the way arrives after all.
         transact(&mut store, late, now).expect("the store is well");
@@ -111,7 +114,7 @@ fn a_lock_that_was_written_anew_without_our_knowing_is_still_ours() {
     let mut now = SECOND;
     tell(&mut writer, Event::Upsert("set/a", "0"));
     tell(&mut writer, Event::Synced);
-    settle(&mut writer, &mut store, now);
+    settle(&mut writer, &mut store, &mut now);
     let term = writer.term();
     tell(&mut writer, Event::Upsert("set/a", "1"));
     // The batch is lost on its way there, and the answer to what follows on its way back.
@@ -128,35 +131,113 @@ fn a_lock_that_was_written_anew_without_our_knowing_is_still_ours() {
         writer.answered(if lock_written { lost() } else { answered }, now);
     }
     now += 5 * SECOND;
-    settle(&mut writer, &mut store, now);
+    settle(&mut writer, &mut store, &mut now);
     assert_eq!(value(&store, "set/a"), Some("1".into()));
     assert_eq!(writer.term(), term, "it was us all the time");
 }
 
-/// Whether another led meanwhile decides whether what was known still counts.
+/// Another may have led meanwhile, seen or not: only what is told anew is no past.
 #[test]
-fn who_saw_another_lead_fills_no_store_with_what_it_knew_before() {
-    for other in ["a", "b"] {
+fn who_is_told_anew_fills_no_store_with_what_it_knew_before() {
+    for another_seen in [false, true] {
         let (mut writer, mut store) = (writer_of(true), Mvcc::new(Limits::default(), 1));
         let mut now = SECOND;
         tell(&mut writer, Event::Upsert("set/a", "1"));
         tell(&mut writer, Event::Synced);
-        settle(&mut writer, &mut store, now);
+        settle(&mut writer, &mut store, &mut now);
         assert_eq!(value(&store, "set/a"), Some("1".into()));
-        let lock = Put::new("lock", other);
-        store.put(lock, now).expect("it takes the lock");
         tell(&mut writer, Event::Upsert("set/a", "2"));
-        settle(&mut writer, &mut store, now);
+        if another_seen {
+            let lock = Put::new("lock", "b");
+            store.put(lock, now).expect("it takes the lock");
+            settle(&mut writer, &mut store, &mut now);
+        } else {
+            assert!(matches!(writer.poll_ask(now), Some(Ask::Transact(_))));
+            let (operation, expected, found) = ("writing", 1, 2);
+            let error = Error::ClusterChanged {
+                operation,
+                expected,
+                found,
+            };
+            writer.answered(Answer::Failed(error), now);
+        }
         assert!(!writer.leads());
         assert_eq!(value(&store, "set/a"), Some("1".into()));
 
         let mut empty = Mvcc::new(Limits::default(), 2);
         now += 60 * SECOND;
-        settle(&mut writer, &mut empty, now);
+        settle(&mut writer, &mut empty, &mut now);
         assert!(writer.leads());
-        let known = (other == "a").then(|| "2".into());
-        assert_eq!(value(&empty, "set/a"), known);
+        assert_eq!(value(&empty, "set/a"), None);
+        assert_eq!(value(&empty, "canary"), None);
+        tell(&mut writer, Event::Upsert("set/a", "3"));
+        tell(&mut writer, Event::Synced);
+        settle(&mut writer, &mut empty, &mut now);
+        assert_eq!(value(&empty, "set/a"), Some("3".into()));
+        assert!(value(&empty, "canary").is_some());
     }
+}
+
+#[test]
+fn what_comes_soon_after_a_batch_is_written_in_one() {
+    let (mut writer, mut store) = (writer(), Mvcc::new(Limits::default(), 1));
+    let mut now = SECOND;
+    tell(&mut writer, Event::Upsert("set/a", "0"));
+    tell(&mut writer, Event::Synced);
+    settle(&mut writer, &mut store, &mut now);
+    tell(&mut writer, Event::Upsert("set/a", "1"));
+    let revision = store.revision();
+    let ask = writer.poll_ask(now).expect("nothing was written for long");
+    writer.answered(answer(&mut store, ask, now), now);
+    assert_eq!(value(&store, "set/a"), Some("1".into()));
+
+    for key in ["set/b", "set/c"] {
+        tell(&mut writer, Event::Upsert(key, "1"));
+        now += GATHER / 4;
+        assert_eq!(writer.poll_ask(now), None);
+    }
+    let then = writer.poll_timeout().expect("something waits");
+    assert_eq!(then, now + GATHER / 2);
+    let ask = writer.poll_ask(then).expect("it is time");
+    writer.answered(answer(&mut store, ask, then), then);
+    assert_eq!(value(&store, "set/c"), Some("1".into()));
+    assert_eq!(store.revision(), revision.next().next());
+
+    for number in 0..100 {
+        let event = Event::Upsert(format!("set/{number}").into(), "1".into());
+        writer.handle(&SET.into(), event);
+    }
+    assert!(
+        writer.poll_ask(then).is_some(),
+        "a full batch does not wait"
+    );
+}
+
+/// Keys that come and go leave a little room in each of many leases.
+#[test]
+fn a_batch_takes_room_from_as_many_leases_as_it_needs() {
+    let (mut writer, mut store) = (writer(), Mvcc::new(Limits::default(), 1));
+    let mut now = SECOND;
+    let key = |number: usize| Bytes::from(format!("set/{number}"));
+    let set = Bytes::from(SET);
+    for number in 0..10 * KEYS_MAX {
+        writer.handle(&set, Event::Upsert(key(number), "1".into()));
+    }
+    while writer.pending() > 0 || !writer.leads() {
+        now += SECOND;
+        settle(&mut writer, &mut store, &mut now);
+    }
+    for number in (0..10 * KEYS_MAX).step_by(KEYS_MAX / 5) {
+        writer.handle(&set, Event::Delete(key(number)));
+    }
+    settle(&mut writer, &mut store, &mut now);
+    for number in 0..50 {
+        writer.handle(&set, Event::Upsert(key(number + 20 * KEYS_MAX), "1".into()));
+    }
+    let Some(Ask::Transact(batch)) = writer.poll_ask(now) else {
+        panic!("there is room for all of them");
+    };
+    assert_eq!(batch.then.len(), 50);
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl Node {
     /// A node whose agent and containerd are ready.
     pub fn new() -> Node {
         need_tools();
-        let tombolo = build_tombolo();
+        let tombolo = built_tombolo();
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tmbctr-{}-{count}", process::id());
@@ -276,11 +276,14 @@ fn need_tools() {
     }
 }
 
-/// The program beside the plugin, built if need be; nothing else makes sure that it is there and new.
-fn build_tombolo() -> PathBuf {
-    shell::run(Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "tombolo-cli"]));
+/// The program beside the plugin. To build it from here would compile all of it once more, with other features.
+fn built_tombolo() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_tombolo-cni")).with_file_name("tombolo");
-    assert!(program.exists(), "{} was not built", program.display());
+    assert!(
+        program.exists(),
+        "{} is not there; run `cargo build` first",
+        program.display()
+    );
     program
 }
 

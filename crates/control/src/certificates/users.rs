@@ -29,6 +29,9 @@ pub struct User {
 }
 
 impl Users {
+    /// The one user that all peers were before each had a name of its own.
+    pub const SHARED: &str = "remote";
+
     pub fn file(folder: &Path) -> PathBuf {
         folder.join("users.yaml")
     }
@@ -58,7 +61,7 @@ impl Users {
     fn check(&self) -> Result<()> {
         for User { name, role } in &self.users {
             let peer = name.strip_prefix("remote-").unwrap_or_default();
-            if name != "remote" && !is_cluster_name(peer) {
+            if name != Users::SHARED && !is_cluster_name(peer) {
                 bail!(
                     "the user `{name}` is no peer: peers are called remote-<name of the cluster>"
                 );

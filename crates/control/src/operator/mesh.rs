@@ -12,6 +12,7 @@
 mod condition;
 mod desired;
 mod files;
+mod given;
 mod own;
 mod reach;
 mod seen;
@@ -24,7 +25,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{Args, builder::FalseyValueParser};
 use ipnet::IpNet;
 use serde_json::json;
 use tokio::time::sleep;
@@ -40,7 +41,9 @@ use crate::{
     trust::{Data, Mistake, Own, Peer, SecretName, meet, refuse_same_ids},
 };
 use condition::{Condition, Known, Listed, Mesh, status};
-use desired::{AGENTS, Inputs, MIRROR, STORE, desired};
+use desired::{AGENTS, Etcd, Inputs, MIRROR, STORE, desired};
+use given::given;
+pub use given::{GIVEN, names as given_names};
 use reach::Reach;
 use seen::{Feeds, Seen, encode};
 
@@ -83,6 +86,10 @@ pub struct MeshApiOptions {
         requires = "mesh_etcd_secret"
     )]
     pub mesh_etcd: Vec<String>,
+    /// Let peers in by the one name `remote` too, as Cilium's clusters do whose authMode is legacy; for those that were
+    /// given in Secret cilium-kvstoremesh
+    #[arg(long, env = "TOMBOLO_MESH_SHARED_USER", value_parser = FalseyValueParser::new())]
+    pub mesh_shared_user: bool,
     /// Secret with the certificates for that etcd: ca.crt, admin.crt, admin.key, local.crt, local.key
     #[arg(long, env = "TOMBOLO_MESH_ETCD_SECRET", value_name = "NAME")]
     pub mesh_etcd_secret: Option<String>,
@@ -135,29 +142,42 @@ async fn reconcile(operator: &Operator, seen: &Seen) -> Result<()> {
         }
     }
     let authority = own::authority(operator, seen).await?;
-    let own = own::introduce(operator, seen, &authority, &reach.peers).await?;
     let known = known(operator, seen).await;
+    let etcd = etcd(operator, &known)?;
+    let authorities = match &etcd {
+        // Of clients of ours, and of the server that clients of peers meet.
+        Some(etcd) => format!(
+            "{}\n{}",
+            authority.certificate.trim_end(),
+            etcd.authority()?
+        ),
+        None => authority.certificate.clone(),
+    };
+    let own = own::introduce(operator, seen, authorities, &reach.peers).await?;
     let met = meet_all(&own, seen, &known);
     let peers = met
         .iter()
         .filter_map(|(name, outcome)| Some((name.clone(), outcome.clone().ok()?)));
-    let etcd = match &options.mesh_etcd_secret {
-        Some(name) => {
-            let secret = known.get(&in_namespace(namespace, name));
-            let secret = secret
-                .with_context(|| format!("Secret {namespace}/{name} of the etcd is not there"))?;
-            Some((&options.mesh_etcd[..], secret))
-        }
-        None => None,
-    };
+    let given = given(
+        &own.introduction.name,
+        seen.secrets.get(&in_namespace(namespace, GIVEN)),
+        |name| met.contains_key(name),
+    );
+    let about = format!("Secret {namespace}/{GIVEN}");
+    match given.refused.iter().next() {
+        Some((name, why)) => operator.troubles.set(&about, format!("{name}: {why}")),
+        None => operator.troubles.clear(&about),
+    }
     let present = seen.present(namespace, &[STORE, MIRROR, AGENTS]);
     let wanted = desired(&Inputs {
         own: &own,
         authority: &authority,
         peers: &peers.collect(),
+        given: &given,
+        shared_user: options.mesh_shared_user,
         reach: &reach,
         server_names: &options.mesh_server_names,
-        etcd,
+        etcd: etcd.as_ref(),
         serves: options.mesh_api,
         present: &present,
     })?;
@@ -167,6 +187,24 @@ async fn reconcile(operator: &Operator, seen: &Seen) -> Result<()> {
         }
     }
     tell(operator, seen, &met).await
+}
+
+/// The real etcd in the place of the store, where there is one.
+fn etcd<'a>(
+    operator: &'a Operator,
+    known: &'a BTreeMap<SecretName, Data>,
+) -> Result<Option<Etcd<'a>>> {
+    let options = &operator.options.mesh;
+    let Some(name) = &options.mesh_etcd_secret else {
+        return Ok(None);
+    };
+    let name = in_namespace(&operator.options.namespace, name);
+    let secret = known.get(&name);
+    let secret = secret.with_context(|| format!("Secret {name} of the etcd is not there"))?;
+    Ok(Some(Etcd {
+        endpoints: &options.mesh_etcd,
+        secret,
+    }))
 }
 
 /// Each cluster that any ClusterMesh lists, met or mistaken.

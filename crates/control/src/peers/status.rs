@@ -39,6 +39,7 @@ impl Found {
             endpoints: connect.peer().endpoints,
             trouble: reader.trouble,
             hint: reader.hint.into(),
+            path: None,
             failures: reader.failures,
             stale_seconds: reader.stale_for.map(seconds),
             silent_seconds: reader.silent_for.map(seconds),

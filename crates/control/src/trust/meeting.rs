@@ -1,12 +1,12 @@
 //! From what a ClusterMesh names to a peer that can be trusted, or to the mistake that somebody made.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use tombolo_model::id::ClusterId;
 
 use super::{
-    ID_KEY, Introduction, Mistake, OLD_SECRET_KEY, ProofKey, SECRET_KEY, Secret, SecretName, Side,
-    TrustError, VoucherFile,
+    CLIENT_CERTIFICATE, CLIENT_KEY, ID_KEY, Introduction, Mistake, OLD_SECRET_KEY, ProofKey,
+    SECRET_KEY, Secret, SecretName, Side, TrustError, VoucherFile,
 };
 
 /// What is in a Secret.
@@ -25,6 +25,21 @@ pub struct Own {
 pub struct Peer {
     pub introduction: Introduction,
     pub secrets: Vec<Secret>,
+    /// What we come with to a peer that has a real etcd: that lets in only whom its own authority vouches for.
+    pub client: Option<ClientPair>,
+}
+
+/// A certificate and its key, as files.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientPair {
+    pub certificate: Vec<u8>,
+    pub key: Vec<u8>,
+}
+
+impl fmt::Debug for ClientPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientPair")
+    }
 }
 
 impl Own {
@@ -98,7 +113,12 @@ pub fn meet(
             misplaced: misplaced.map(|(name, _)| name.clone()),
         });
     };
-    for key in [ID_KEY, SECRET_KEY] {
+    let mut needed = vec![ID_KEY, SECRET_KEY];
+    let pair = [CLIENT_CERTIFICATE, CLIENT_KEY];
+    if pair.iter().any(|key| data.contains_key(*key)) {
+        needed.extend(pair);
+    }
+    for key in needed {
         if !data.contains_key(key) {
             let has = data.keys().cloned().collect();
             return Err(Mistake::KeyMissing { key, has });
@@ -124,9 +144,12 @@ pub fn meet(
     if introduction.endpoints.is_empty() {
         return Err(Mistake::NoEndpoint);
     }
+    let get = |key| data.get(key).cloned();
+    let client = get(CLIENT_CERTIFICATE).zip(get(CLIENT_KEY));
     Ok(Peer {
         introduction,
         secrets,
+        client: client.map(|(certificate, key)| ClientPair { certificate, key }),
     })
 }
 

@@ -1,6 +1,6 @@
 //! `ADDRESSES`, and the counters in `EPOCHS` that tell flows of their changes.
 
-use super::{from_addr, take, to_addr};
+use super::{from_prefix, take, to_addr, to_prefix};
 use crate::{Error, datapath::maps_folder};
 use aya::{
     Ebpf,
@@ -11,7 +11,7 @@ use aya::{
 };
 use ipnet::IpNet;
 use std::{net::IpAddr, path::Path};
-use tombolo_abi::{ADDRESS_BITS_BEFORE, Addr, AddressEntry, AddressKey, EPOCH_OF_RANGES, place};
+use tombolo_abi::{ADDRESS_BITS_BEFORE, AddressEntry, AddressKey, EPOCH_OF_RANGES, place};
 use tombolo_model::{
     change::{Place, Reach},
     id::{EndpointId, Identity, NodeSlot},
@@ -124,33 +124,18 @@ fn is_single(net: IpNet) -> bool {
 }
 
 fn key_of(net: IpNet) -> Key<AddressKey> {
-    let before = match net {
-        IpNet::V4(_) => 96,
-        IpNet::V6(_) => 0,
+    let (bits, addr) = to_prefix(net);
+    let key = AddressKey {
+        cluster: 0,
+        _pad: 0,
+        addr,
     };
-    let [a, b] = to_addr(net.network()).words;
-    let addr = [a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32];
-    Key::new(
-        ADDRESS_BITS_BEFORE + before + u32::from(net.prefix_len()),
-        AddressKey {
-            cluster: 0,
-            _pad: 0,
-            addr,
-        },
-    )
+    Key::new(ADDRESS_BITS_BEFORE + bits, key)
 }
 
 fn net_of(key: &Key<AddressKey>) -> Option<IpNet> {
-    let [a, b, c, d] = key.data().addr.map(u64::from);
-    let addr = Addr {
-        words: [a | b << 32, c | d << 32],
-    };
     let bits = key.prefix_len().checked_sub(ADDRESS_BITS_BEFORE)?;
-    let bits = match from_addr(addr) {
-        IpAddr::V4(_) if bits >= 96 => bits - 96,
-        _ => bits,
-    };
-    IpNet::new(from_addr(addr), u8::try_from(bits).ok()?).ok()
+    from_prefix(bits, key.data().addr)
 }
 
 fn entry_of(net: IpNet, reach: Reach) -> AddressEntry {

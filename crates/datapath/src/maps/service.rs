@@ -1,26 +1,36 @@
-//! `FRONTENDS`, `POOLS`, `SLOTS` and `BACKENDS`: where services are, and what answers for them.
+//! `FRONTENDS`, `SOURCES`, `POOLS`, `SLOTS`, `BACKENDS` and `MAGLEV`: where services are, and what answers for them.
 //!
 //! A backend stands in its table before a slot leads to it, and goes after the last slot has ceased to; a pool's count rises
 //! after its new slot is written, and falls before an old one goes. So no program ever follows a frontend to nothing while
 //! there is something. What a crash has left half done is put right when the maps are taken over.
 
+mod led;
+mod maglev;
 mod row;
+mod sources;
 mod table;
 mod take_over;
+
+pub use led::sockets_led;
 
 use crate::Error;
 use aya::Ebpf;
 use row::{backend, entry, frontend, key, slot, slot_key};
-use std::collections::BTreeMap;
+use sources::Sources;
+use std::collections::{BTreeMap, BTreeSet};
 use table::Table;
 use tombolo_abi::{BackendEntry, FrontendEntry, FrontendKey, PoolEntry, SlotEntry, SlotKey};
-use tombolo_model::service::{Backend, BackendPath, Frontend, FrontendPath};
+use tombolo_model::service::{
+    Backend, BackendPath, Barred, Frontend, FrontendPath, maglev as model,
+};
 
 pub struct Services {
     frontends: Table<FrontendKey, FrontendEntry>,
+    sources: Sources,
     pools: Table<u32, PoolEntry>,
     slots: Table<SlotKey, SlotEntry>,
     backends: Table<u32, BackendEntry>,
+    tables: maglev::Tables,
     /// By the frontend that each is named after.
     known: BTreeMap<Frontend, Pool>,
     names: BTreeMap<u32, Frontend>,
@@ -51,9 +61,11 @@ impl Services {
     pub fn take(ebpf: &mut Ebpf) -> Result<Services, Error> {
         let mut services = Services {
             frontends: Table::take(ebpf, "FRONTENDS")?,
+            sources: Sources::take(ebpf)?,
             pools: Table::take(ebpf, "POOLS")?,
             slots: Table::take(ebpf, "SLOTS")?,
             backends: Table::take(ebpf, "BACKENDS")?,
+            tables: maglev::Tables::take(ebpf)?,
             known: BTreeMap::new(),
             names: BTreeMap::new(),
             next_pool: 1,
@@ -63,17 +75,57 @@ impl Services {
         Ok(services)
     }
 
-    pub fn set_frontend(&mut self, frontend: Frontend, path: FrontendPath) -> Result<(), Error> {
-        let FrontendPath { pool, affinity_s } = path;
+    pub fn set_frontend(&mut self, frontend: Frontend, path: &FrontendPath) -> Result<(), Error> {
+        // Whoever is to be kept out is never let in for want of room.
+        let set = match &path.sources {
+            Some(ranges) => self.sources.hold(ranges),
+            None => Ok(0),
+        };
+        let written = set.and_then(|set| match self.write_frontend(frontend, path, set) {
+            Ok(former) => former.map_or(Ok(()), |former| self.lose_frontend(&former)),
+            Err(error) => {
+                // Nothing refers to it. What can't be taken away is looked for again at the next start.
+                let _ = self.sources.release(set);
+                Err(error)
+            }
+        });
+        if written.is_err() && path.sources.is_some() {
+            let _ = self.unset_frontend(frontend);
+        }
+        written
+    }
+
+    /// What stood there before.
+    fn write_frontend(
+        &mut self,
+        frontend: Frontend,
+        path: &FrontendPath,
+        set: u32,
+    ) -> Result<Option<FrontendEntry>, Error> {
+        let FrontendPath {
+            pool,
+            affinity_s,
+            agent_answers,
+            outside,
+            barred,
+            ..
+        } = *path;
         let former = self.frontends.get(&key(frontend))?;
         let id = self.pool(pool)?.id;
-        let entry = FrontendEntry::new(id, frontend == pool, affinity_s);
-        self.frontends.set(key(frontend), entry)?;
-        if former.map(|former| former.pool) != Some(id) {
-            self.pool(pool)?.frontends += 1;
-            former.map_or(Ok(()), |former| self.lose_frontend(former.pool))?;
+        let mut entry = FrontendEntry::new(id, frontend == pool, agent_answers, affinity_s)
+            .barred(barred.pods, barred.node);
+        entry.sources = set;
+        if let Some(outside) = outside {
+            let id = self.pool(outside)?.id;
+            entry = entry.open(id, frontend == outside);
         }
-        Ok(())
+        self.frontends.set(key(frontend), entry)?;
+        for id in pools_of(&entry) {
+            if let Some(name) = self.names.get(&id).copied() {
+                self.known(name).frontends += 1;
+            }
+        }
+        Ok(former)
     }
 
     pub fn unset_frontend(&mut self, frontend: Frontend) -> Result<(), Error> {
@@ -81,15 +133,18 @@ impl Services {
             return Ok(());
         };
         self.frontends.remove(&key(frontend))?;
-        self.lose_frontend(former.pool)
+        self.lose_frontend(&former)
     }
 
-    fn lose_frontend(&mut self, id: u32) -> Result<(), Error> {
-        let Some(name) = self.names.get(&id).copied() else {
-            return Ok(());
-        };
-        self.known(name).frontends -= 1;
-        self.forget_if_unused(name)
+    fn lose_frontend(&mut self, former: &FrontendEntry) -> Result<(), Error> {
+        self.sources.release(former.sources)?;
+        for id in pools_of(former) {
+            if let Some(name) = self.names.get(&id).copied() {
+                self.known(name).frontends -= 1;
+                self.forget_if_unused(name)?;
+            }
+        }
+        Ok(())
     }
 
     pub fn set_backend(
@@ -192,10 +247,31 @@ impl Services {
         self.pools.set(id, entry)
     }
 
+    /// What comes from outside for the pool is led by this table from now on.
+    pub fn set_table(&mut self, name: Frontend, table: &model::Table) -> Result<(), Error> {
+        let absent = Error::NoBackend {
+            pool: name.to_string(),
+        };
+        let Some(pool) = self.known.get(&name) else {
+            return Err(absent);
+        };
+        let ids = table.backends().map(|it| Some(pool.backends.get(&it)?.id));
+        let ids: Vec<u32> = ids.collect::<Option<_>>().ok_or(absent)?;
+        self.tables.set(pool.id, table, &ids)
+    }
+
+    pub fn unset_table(&mut self, name: Frontend) -> Result<(), Error> {
+        match self.known.get(&name) {
+            Some(pool) => self.tables.remove(pool.id),
+            None => Ok(()),
+        }
+    }
+
     fn forget_if_unused(&mut self, name: Frontend) -> Result<(), Error> {
         let pool = self.known(name);
         if pool.frontends == 0 && pool.backends.is_empty() {
             let id = pool.id;
+            self.tables.remove(id)?;
             self.pools.remove(&id)?;
             self.known.remove(&name);
             self.names.remove(&id);
@@ -228,11 +304,36 @@ impl Services {
             let path = FrontendPath {
                 pool: *self.names.get(&entry.pool)?,
                 affinity_s: entry.affinity_s(),
+                agent_answers: entry.agent_answers(),
+                outside: self.names.get(&entry.outside()).copied(),
+                sources: self.sources.get(entry.sources),
+                barred: Barred {
+                    pods: entry.bars_pods(),
+                    node: entry.bars_node(),
+                },
             };
             Some((frontend(key)?, path))
         };
         let all = self.frontends.all()?.into_iter();
         let mut found: Vec<_> = all.filter_map(named).collect();
+        found.sort();
+        Ok(found)
+    }
+
+    /// What each table is made of. One that can't be used is of nothing.
+    pub fn all_tables(&self) -> Result<Vec<(Frontend, u64)>, Error> {
+        let mut found = Vec::new();
+        for id in self.tables.pools()? {
+            let Some(name) = self.names.get(&id) else {
+                continue;
+            };
+            let pool = self.known.get(name).into_iter();
+            let ids: BTreeSet<u32> = pool
+                .flat_map(|pool| pool.backends.values().map(|place| place.id))
+                .collect();
+            let digest = self.tables.digest(id, |id| ids.contains(&id))?;
+            found.push((*name, digest.unwrap_or(NO_DIGEST)));
+        }
         found.sort();
         Ok(found)
     }
@@ -246,6 +347,15 @@ impl Services {
         found.sort();
         Ok(found)
     }
+}
+
+/// No table is likely to have it.
+const NO_DIGEST: u64 = 0;
+
+/// The pools that a frontend leads to.
+fn pools_of(entry: &FrontendEntry) -> impl Iterator<Item = u32> {
+    let outside = Some(entry.outside()).filter(|id| *id != 0 && *id != entry.pool);
+    [entry.pool].into_iter().chain(outside)
 }
 
 impl Pool {

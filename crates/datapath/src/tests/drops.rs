@@ -8,10 +8,16 @@ use tombolo_model::{
     change::{Change, NodePath, Place, Reach},
     id::{ClusterId, Identity, NodeSlot},
     net::RoutingMode,
+    service::{Backend, BackendPath, Frontend, FrontendPath, Protocol},
 };
 
 /// The kernel would have to run out of memory for these.
-const OUT_OF_REACH: [Drop; 3] = [Drop::FlowTableFull, Drop::EncapFailed, Drop::DecapFailed];
+const OUT_OF_REACH: [Drop; 4] = [
+    Drop::FlowTableFull,
+    Drop::EncapFailed,
+    Drop::DecapFailed,
+    Drop::PortsExhausted,
+];
 /// On a node that no route leads to.
 const LOST: &str = "10.3.1.5";
 
@@ -126,7 +132,68 @@ fn from_the_underlay() -> Vec<(Drop, Vec<u8>)> {
     plain.into_iter().chain(inner).chain(claims).collect()
 }
 
+/// For services on the ports 80, 82 and 53.
+fn from_outside() -> Vec<(Drop, Vec<u8>)> {
+    let to = |port| tcp((ip(WORLD), 4000), (ip(NODE), port), SYN, b"");
+    let (first, _) = fragments(&datagram(WORLD, NODE, 64), 0, 16);
+    let table = [
+        (Drop::NoBackend, to(80)),
+        (Drop::BackendNotInMesh, to(82)),
+        (Drop::SourceNotAdmitted, to(84)),
+        (Drop::Untranslatable, first),
+    ];
+    let for_the_uplink = |(reason, mut frame): (Drop, Vec<u8>)| {
+        frame[..6].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
+        (reason, frame)
+    };
+    table.map(for_the_uplink).into()
+}
+
+fn serve_outside(node: &mut Node) {
+    for (port, protocol, backend) in [
+        (80, Protocol::Tcp, None),
+        (82, Protocol::Tcp, Some(NODE)),
+        (53, Protocol::Udp, Some(POD_A)),
+        (83, Protocol::Tcp, Some(POD_A)),
+        (84, Protocol::Tcp, Some(POD_A)),
+    ] {
+        let frontend = Frontend {
+            ip: ip(NODE),
+            port,
+            protocol,
+        };
+        if let Some(address) = backend {
+            let backend = Backend {
+                ip: ip(address),
+                port: 8080,
+            };
+            let path = BackendPath {
+                cluster: ClusterId(1),
+                weight: 100,
+                lost: false,
+            };
+            node.apply(Change::BackendSet(frontend, backend, path));
+        }
+        let path = FrontendPath {
+            outside: Some(frontend),
+            sources: (port == 84).then(|| [net("192.0.2.0/24")].into()),
+            ..FrontendPath::inside(frontend)
+        };
+        node.apply(Change::FrontendSet(frontend, path));
+    }
+}
+
+/// The test's node has no route to the world.
+fn answer_without_a_way(node: &mut Node) {
+    let mut ask = tcp((ip(WORLD), 4000), (ip(NODE), 83), SYN, b"");
+    ask[..6].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
+    node.pass(At::Outside, &ask);
+    let answer = tcp((ip(POD_A), 8080), (ip(WORLD), 4000), SYN | ACK, b"");
+    node.refuse(At::PodA, &answer, Drop::NoRouteToClient);
+}
+
 fn prepare(node: &mut Node) {
+    serve_outside(node);
     let path = NodePath {
         cluster: ClusterId(2),
         address: ip("203.0.113.50"),
@@ -174,6 +241,7 @@ fn each_reason_is_reached_counted_and_told() {
             (At::Host, 1, from_the_host()),
             (At::Uplink, 2, from_the_underlay()),
             (At::Overlay, 3, overlay),
+            (At::Outside, 2, from_outside()),
         ] {
             for (reason, frame) in table {
                 let (_, found) = node.try_send(at, &frame);
@@ -196,6 +264,8 @@ fn each_reason_is_reached_counted_and_told() {
                 assert_eq!(shown, wanted.unwrap_or([ip("::"); 2]), "{at:?}: {reason:?}");
             }
         }
+        answer_without_a_way(node);
+        reached.insert(Drop::NoRouteToClient as u32);
         node.apply(Change::PolicySet(A, vec![]));
         node.refuse(At::PodA, &syn(POD_A, FAR), Drop::EgressDenied);
         node.apply(Change::EndpointGone(A));

@@ -243,6 +243,7 @@ fn config(pins: PathBuf, routing: RoutingMode) -> Config {
         pod_mtu: 1450,
         masquerade: true,
         flows_max: 65_536,
+        backends_max: tombolo_abi::BACKENDS_MAX,
         cgroup: None,
     }
 }

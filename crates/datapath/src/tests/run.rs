@@ -3,7 +3,7 @@
 use super::node::Node;
 use crate::{
     Counters,
-    programs::{self, FROM_CONTAINER, FROM_HOST, FROM_OVERLAY, FROM_UPLINK},
+    programs::{self, FROM_CONTAINER, FROM_HOST, FROM_OVERLAY, FROM_UPLINK, OUTSIDE},
 };
 use aya::{
     maps::{Array, HashMap, Map, MapData},
@@ -25,6 +25,8 @@ pub enum At {
     Host,
     Uplink,
     Overlay,
+    /// The second program at the uplink, which sees what the first has left to the node's own stack.
+    Outside,
 }
 
 /// What became of a packet.
@@ -101,6 +103,7 @@ impl Node {
             At::Host => (FROM_HOST, self.net),
             At::Uplink => (FROM_UPLINK, self.uplink),
             At::Overlay => (FROM_OVERLAY, self.uplink),
+            At::Outside => (OUTSIDE, self.uplink),
         };
         self.run_beside(program, ifindex, packet, beside)
     }

@@ -1,24 +1,27 @@
 //! Services by real sockets: a process in the node's control group calls a frontend, and backends say who answers.
 
 mod client;
+mod names;
 mod server;
 mod speed;
 
 use super::node::{NODE_V6, Node, chain, on_node};
-use crate::Datapath;
+use crate::{Datapath, Dead};
 use client::Client;
 use server::Server;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    io::Read as _,
+    net::TcpListener,
     sync::atomic::{AtomicU32, Ordering},
 };
 use tombolo_abi::{BackendEntry, FrontendEntry, PoolEntry, SlotEntry, SlotKey};
-use tombolo_linux::{cgroup, netlink::Netlink};
+use tombolo_linux::{cgroup, netlink::Netlink, sockets::Sockets};
 use tombolo_model::{
     change::Change,
     id::ClusterId,
     net::RoutingMode,
-    service::{Backend, BackendPath, Frontend, FrontendPath, Protocol},
+    service::{Backend, BackendPath, Barred, Frontend, FrontendPath, Protocol},
 };
 
 const WEB: &str = "10.96.0.10:80";
@@ -88,7 +91,10 @@ impl Node {
     }
 
     fn lead(&mut self, frontend: Frontend, pool: Frontend, affinity_s: u32) {
-        let path = FrontendPath { pool, affinity_s };
+        let path = FrontendPath {
+            affinity_s,
+            ..FrontendPath::inside(pool)
+        };
         self.apply(Change::FrontendSet(frontend, path));
     }
 
@@ -96,6 +102,16 @@ impl Node {
         let path = BackendPath {
             cluster: ClusterId(1),
             weight,
+            lost: false,
+        };
+        self.apply(Change::BackendSet(pool, backend(address), path));
+    }
+
+    fn lose(&mut self, pool: Frontend, address: &str) {
+        let path = BackendPath {
+            cluster: ClusterId(1),
+            weight: 0,
+            lost: true,
         };
         self.apply(Change::BackendSet(pool, backend(address), path));
     }
@@ -144,6 +160,44 @@ fn callers_reach_all_backends_and_see_the_frontend() {
             client.ask("tcp 203.0.113.7:443"),
             "error NetworkUnreachable"
         );
+    });
+}
+
+#[test]
+fn who_is_barred_is_refused() {
+    with_client(|node, client| {
+        let (tcp, udp) = (Server::tcp("127.0.0.2:8080"), Server::udp("127.0.0.2:5300"));
+        let (web, dns) = (
+            frontend(WEB, Protocol::Tcp),
+            frontend("10.96.0.10:53", Protocol::Udp),
+        );
+        node.weigh(web, tcp.address(), 100);
+        node.weigh(dns, udp.address(), 100);
+        let asks = [format!("tcp {WEB}"), "udp 10.96.0.10:53".into()];
+        let bar = |node: &mut Node, pods, own| {
+            for pool in [web, dns] {
+                let path = FrontendPath {
+                    barred: Barred { pods, node: own },
+                    affinity_s: 86_400,
+                    ..FrontendPath::inside(pool)
+                };
+                node.apply(Change::FrontendSet(pool, path));
+            }
+        };
+        let refused = |client: &mut Client| {
+            asks.each_ref()
+                .map(|ask| client.ask(ask) == "error ConnectionRefused")
+        };
+        for (pods, own) in [(false, false), (true, false), (false, true), (true, true)] {
+            bar(node, pods, own);
+            assert_eq!(refused(client), [own; 2], "{pods} {own}");
+        }
+        assert_eq!(client.ask("elsewhere"), "there");
+        for (pods, own) in [(false, false), (true, false), (false, true), (true, true)] {
+            bar(node, pods, own);
+            // Without a way out of its namespace; a backend is not reached either, and says so otherwise.
+            assert_eq!(refused(client), [pods; 2], "{pods} {own}");
+        }
     });
 }
 
@@ -299,6 +353,68 @@ fn datagrams_of_a_socket_stay_with_a_backend_that_drains_until_it_is_gone() {
 }
 
 #[test]
+fn datagrams_of_a_socket_leave_a_backend_that_is_lost() {
+    with_client(|node, client| {
+        let (one, two) = (Server::udp("127.0.0.2:5300"), Server::udp("127.0.0.3:5301"));
+        let dns = frontend("10.96.0.10:53", Protocol::Udp);
+        node.weigh(dns, one.address(), 100);
+        node.serve(dns);
+        let ask = "udp-same 10.96.0.10:53";
+        let answer = |server: &Server| format!("{} as 10.96.0.10:53", server.address());
+        assert_eq!(client.ask(ask), answer(&one));
+        node.weigh(dns, two.address(), 100);
+        assert_eq!(client.ask(ask), answer(&one));
+        node.lose(dns, one.address());
+        assert_eq!(client.ask(ask), answer(&two));
+    });
+}
+
+#[test]
+fn connections_end_that_were_led_to_the_dead_and_no_others() {
+    with_client(|node, client| {
+        // Whoever connects is not spoken to.
+        let silent = |at: &str| TcpListener::bind(at).expect("an address");
+        let (_one, _two) = (silent("127.0.0.2:8080"), silent("127.0.0.3:8080"));
+        let web = frontend(WEB, Protocol::Tcp);
+        node.serve(web);
+        let address = "127.0.0.2:8080";
+        let dead = |node: &mut Node| node.datapath.take_dead();
+        let end = |node: &Node, dead: &BTreeSet<Dead>| {
+            let led = node.datapath.led_sockets().and_then(|led| led.led_to(dead));
+            let mut sockets = Sockets::open().expect("sock_diag");
+            crate::end(&mut sockets, &led.expect("the map")).expect("sockets")
+        };
+        for lose in [
+            |node: &mut Node, web, address: &str| node.lose(web, address),
+            // Its pod is gone.
+            |node: &mut Node, web, address: &str| {
+                node.unback(web, address);
+                let net = backend(address).ip.into();
+                node.apply(Change::AddressGone(net));
+            },
+        ] {
+            node.weigh(web, address, 100);
+            assert_eq!(client.ask(&format!("hold {WEB}")), "held");
+            // Not led there, but by its own will.
+            let own = std::net::TcpStream::connect(address).expect("it listens");
+            node.weigh(web, "127.0.0.3:8080", 100);
+            assert_eq!(dead(node), BTreeSet::new());
+            node.weigh(web, address, 0);
+            assert_eq!(dead(node), BTreeSet::new(), "it drains");
+            lose(node, web, address);
+            let gone = dead(node);
+            assert_eq!(end(node, &gone), 1, "{gone:?}");
+            assert_eq!(client.ask("held"), "error ConnectionAborted");
+            assert_eq!(end(node, &gone), 0);
+            own.set_nonblocking(true).expect("a socket");
+            let read = (&own).read(&mut [0]).expect_err("nobody speaks");
+            assert_eq!(read.kind(), std::io::ErrorKind::WouldBlock);
+            node.unback(web, "127.0.0.3:8080");
+        }
+    });
+}
+
+#[test]
 fn callers_see_no_error_while_backends_change() {
     with_client(|node, client| {
         let all: Vec<Server> = (2..8)
@@ -436,7 +552,7 @@ fn what_a_crash_left_half_done_is_put_right() {
         let mut frontends = table::<tombolo_abi::FrontendKey, FrontendEntry>(node, "FRONTENDS");
         let key = tombolo_abi::FrontendKey::default();
         frontends
-            .insert(key, FrontendEntry::new(98, false, 0), 0)
+            .insert(key, FrontendEntry::new(98, false, false, 0), 0)
             .expect("written");
         reopen(node);
         let healed = maps(node);

@@ -3,6 +3,7 @@
 use super::Arrival;
 use crate::{
     flow, from_host,
+    identity::{REMOTE_NODE, WORLD},
     maps::{ADDRESSES, ENDPOINTS, NODE_SLOTS, NODES, setting},
     packet::Packet,
 };
@@ -11,18 +12,20 @@ use tombolo_abi::{
     ADDRESS_BITS, Addr, AddressEntry, AddressKey, Drop, NodeEntry, SeenAt, Side, node_flag, place,
 };
 
+/// See [`place`].
+#[inline(always)]
+pub fn place_of(addr: Addr) -> u8 {
+    reach(addr).place
+}
+
 #[inline(always)]
 fn reach(addr: Addr) -> AddressEntry {
-    let [a, b] = addr.words;
-    let addr = [a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32];
-    let key = Key::new(
-        ADDRESS_BITS,
-        AddressKey {
-            cluster: 0,
-            _pad: 0,
-            addr,
-        },
-    );
+    let key = AddressKey {
+        cluster: 0,
+        _pad: 0,
+        addr: addr.quarters(),
+    };
+    let key = Key::new(ADDRESS_BITS, key);
     ADDRESSES.get(&key).copied().unwrap_or_default()
 }
 
@@ -96,10 +99,18 @@ pub fn source_of(ctx: &TcContext, arrival: &Arrival, packet: &Packet) -> Result<
             let node = NODES
                 .get(u32::from(entry.index))
                 .ok_or(Drop::NodeUnreachable)?;
-            if node.flags & node_flag::TUNNEL != 0 {
-                Err(Drop::NotEncapsulated)
-            } else {
+            if node.flags & node_flag::TUNNEL == 0 {
                 Ok(side)
+            } else if arrival.for_service != 0 && side.identity == REMOTE_NODE {
+                // A node's own process asks, as anybody on the underlay may in its name: nothing vouches for it.
+                Ok(Side {
+                    identity: WORLD,
+                    index: 0,
+                    place: place::WORLD,
+                    ..side
+                })
+            } else {
+                Err(Drop::NotEncapsulated)
             }
         }
         place::NOWHERE => Err(Drop::NobodyThere),

@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use ipnet::IpNet;
 use serde::Deserialize;
-use tombolo_model::service::{Definition, Protocol, ServicePort as DefinedPort, Sharing};
+use tombolo_model::service::{
+    Algorithm, Definition, Grades, Naming, Protocol, ServicePort as DefinedPort, Sharing, Sources,
+};
 
 use super::form::{Fault, Source, Words, or_default, parse_ip};
 
@@ -13,6 +16,10 @@ mod tests;
 const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
 /// Whoever is named there leads to it, and nobody else.
 const PROXY_LABEL: &str = "service.kubernetes.io/service-proxy-name";
+/// A traffic policy: who answers is on the node that was asked.
+const LOCAL: &str = "Local";
+/// What clouds had before there was a field for it, which is believed where both stand.
+const RANGES_ANNOTATION: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 /// What Kubernetes takes if nothing is said, and the most that it allows.
 const AFFINITY_S: u32 = 10_800;
 const AFFINITY_S_MAX: u32 = 86_400;
@@ -20,6 +27,8 @@ const AFFINITY_S_MAX: u32 = 86_400;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
     pub sharing: Sharing,
+    pub grades: Grades,
+    pub algorithm: Option<Algorithm>,
     pub kind: ServiceType,
     pub labels: BTreeMap<String, String>,
     pub selector: BTreeMap<String, String>,
@@ -32,6 +41,11 @@ pub struct Service {
     pub session_affinity_timeout_s: Option<u32>,
     pub families: Vec<String>,
     pub internal_traffic_policy: Option<String>,
+    pub external_traffic_policy: String,
+    /// Where load balancers ask whether a node has backends; 0 if they don't.
+    pub check_port: u16,
+    /// Whom load balancers' addresses are for; for anybody if it is absent.
+    pub balancer_sources: Option<Sources>,
     pub traffic_distribution: Option<String>,
     /// What is passed over since it can't be understood, a sentence each.
     pub problems: Vec<String>,
@@ -124,6 +138,12 @@ struct Spec {
     #[serde(deserialize_with = "or_default")]
     ip_families: Vec<String>,
     internal_traffic_policy: Option<String>,
+    #[serde(deserialize_with = "or_default")]
+    external_traffic_policy: String,
+    #[serde(rename = "healthCheckNodePort", deserialize_with = "or_default")]
+    check_port: u16,
+    #[serde(rename = "loadBalancerSourceRanges", deserialize_with = "or_default")]
+    balancer_ranges: Vec<String>,
     traffic_distribution: Option<String>,
 }
 
@@ -167,14 +187,23 @@ impl Service {
             annotations,
         } = metadata;
         let kind = spec.kind(&labels);
+        // As Kubernetes has it: other services have none, whatever they say.
+        let is_checked = spec.kind == "LoadBalancer" && spec.external_traffic_policy == LOCAL;
         let (sharing, mut problems) = Sharing::read(&annotations);
+        let (grades, ungraded) = Grades::read(&annotations, &sharing);
+        problems.extend(ungraded);
+        let (algorithm, unread) = Algorithm::read(&annotations);
+        problems.extend(unread);
         let external = spec.external.iter().map(String::as_str);
         let external_addresses = understood("spec.externalIPs", external, &mut problems);
         let balancer = status.balancer_ips();
+        let balancer_sources = sources(&spec.balancer_ranges, &annotations, &mut problems);
         let at = "status.loadBalancer.ingress";
         let balancer_addresses = understood(at, balancer, &mut problems);
         Ok(Service {
             sharing,
+            grades,
+            algorithm,
             external_addresses,
             balancer_addresses,
             problems,
@@ -187,6 +216,9 @@ impl Service {
             session_affinity_timeout_s: spec.session_affinity_config.client_ip.timeout_s,
             families: spec.ip_families,
             internal_traffic_policy: spec.internal_traffic_policy,
+            external_traffic_policy: spec.external_traffic_policy,
+            check_port: if is_checked { spec.check_port } else { 0 },
+            balancer_sources,
             traffic_distribution: spec.traffic_distribution,
         })
     }
@@ -202,6 +234,7 @@ impl Service {
         if !is_ours {
             return Definition {
                 sharing: self.sharing,
+                naming: self.naming(),
                 problems,
                 ..Definition::default()
             };
@@ -227,9 +260,27 @@ impl Service {
             external_ips: self.external_addresses.clone(),
             ports,
             sharing: self.sharing,
+            grades: self.grades.clone(),
             affinity_s: affinity_s.min(AFFINITY_S_MAX),
-            node_only: self.internal_traffic_policy.as_deref() == Some("Local"),
+            node_only: self.internal_traffic_policy.as_deref() == Some(LOCAL),
+            naming: self.naming(),
+            algorithm: self.algorithm,
+            outside_node_only: self.external_traffic_policy == LOCAL,
+            balancer_sources: self.balancer_sources.clone(),
+            check_port: (self.check_port != 0).then_some(self.check_port),
             problems,
+        }
+    }
+
+    /// Of what is led elsewhere or not at all, not everything is known here.
+    fn naming(&self) -> Naming {
+        let mut ports = self.ports.iter();
+        let is_known = !self.labels.contains_key(PROXY_LABEL)
+            && ports.all(|port| Protocol::from_word(&port.protocol).is_some());
+        match self.kind {
+            ServiceType::Addressed if is_known => Naming::Addresses,
+            ServiceType::Headless if is_known => Naming::Endpoints,
+            _ => Naming::Elsewhere,
         }
     }
 
@@ -297,6 +348,29 @@ fn or_word(text: String, word: &str) -> String {
         return word.to_owned();
     }
     text
+}
+
+/// Whoever writes ranges means to restrict: one that can't be read admits nobody, and does not open what others restrict.
+fn sources(ranges: &[String], annotations: &Words, problems: &mut Vec<String>) -> Option<Sources> {
+    let (at, texts): (&str, Vec<&str>) = match annotations.get(RANGES_ANNOTATION) {
+        _ if !ranges.is_empty() => {
+            let texts = ranges.iter().map(String::as_str);
+            ("spec.loadBalancerSourceRanges", texts.collect())
+        }
+        Some(text) if !text.trim().is_empty() => (RANGES_ANNOTATION, text.split(',').collect()),
+        _ => return None,
+    };
+    let read = texts.into_iter().filter_map(|text| {
+        let range = text.trim().parse().map(|range: IpNet| range.trunc());
+        range.map_err(|_| {
+            problems.push(format!(
+                "{at}: `{}` is no range of addresses: it admits nobody; write it like 203.0.113.0/24",
+                text.trim()
+            ));
+        })
+        .ok()
+    });
+    Some(Sources::new(read))
 }
 
 /// Peers are not told of these addresses, so a bad one takes nothing else with it.

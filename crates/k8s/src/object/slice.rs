@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use serde::Deserialize;
 use tombolo_model::{
     record::{Conditions, Family, Namespaced},
-    service::{self, Offer, Offered, OfferedPort, State},
+    service::{self, Hints as Meant, Offer, Offered, OfferedPort, State},
 };
 
 use super::form::{Fault, Source, Words, or_default, parse_ip};
@@ -32,6 +32,8 @@ pub struct SliceEndpoint {
     pub zone: Option<Arc<str>>,
     /// The zones that it is meant for.
     pub hints: Option<Box<[Arc<str>]>>,
+    /// The nodes that it is meant for.
+    pub node_hints: Option<Box<[Arc<str>]>>,
     /// Deprecated by Kubernetes.
     pub topology: Option<Box<BTreeMap<String, String>>>,
 }
@@ -95,11 +97,13 @@ struct ConditionsForm {
 #[serde(default, rename_all = "camelCase")]
 struct Hints {
     #[serde(deserialize_with = "or_default")]
-    for_zones: Vec<ForZone>,
+    for_zones: Vec<Named>,
+    #[serde(deserialize_with = "or_default")]
+    for_nodes: Vec<Named>,
 }
 
 #[derive(Deserialize)]
-struct ForZone {
+struct Named {
     name: Arc<str>,
 }
 
@@ -148,6 +152,8 @@ impl EndpointSlice {
             let offered = Offered {
                 state: State::of(endpoint.conditions),
                 node: endpoint.node.clone(),
+                hostname: endpoint.hostname.as_deref().map(Arc::from),
+                hints: endpoint.meant_for(),
                 ports: ports.clone(),
             };
             // All addresses of an endpoint are the same one's, and one is enough.
@@ -188,7 +194,11 @@ fn endpoint(index: usize, form: EndpointForm, family: Family) -> Result<SliceEnd
         serving,
         terminating,
     } = form.conditions;
-    let names = |hints: Hints| hints.for_zones.into_iter().map(|zone| zone.name).collect();
+    let names = |named: Vec<Named>| named.into_iter().map(|it| it.name).collect();
+    let (hints, node_hints) = match form.hints {
+        Some(hints) => (Some(hints.for_zones), Some(hints.for_nodes)),
+        None => (None, None),
+    };
     let topology = form.deprecated_topology;
     Ok(SliceEndpoint {
         addresses: addresses.into(),
@@ -200,12 +210,21 @@ fn endpoint(index: usize, form: EndpointForm, family: Family) -> Result<SliceEnd
         hostname: form.hostname,
         node: form.node_name,
         zone: form.zone,
-        hints: form.hints.map(names),
+        hints: hints.map(names),
+        node_hints: node_hints.filter(|nodes| !nodes.is_empty()).map(names),
         topology: (!topology.is_empty()).then(|| Box::new(topology)),
     })
 }
 
 impl SliceEndpoint {
+    fn meant_for(&self) -> Option<Arc<Meant>> {
+        let meant = Meant {
+            zones: self.hints.as_deref().unwrap_or_default().to_vec(),
+            nodes: self.node_hints.as_deref().unwrap_or_default().to_vec(),
+        };
+        (meant != Meant::default()).then(|| meant.into())
+    }
+
     /// Whether connections may go there: it is ready, or it is on its way out and still answers.
     pub fn answers(&self) -> bool {
         let ready = self.conditions.ready.unwrap_or(true);

@@ -15,7 +15,7 @@ use super::{
     Options,
     spaces::{Objects, Place, Space},
 };
-use crate::object::{EndpointSlice, Service, ServiceType, SliceEndpoint};
+use crate::object::{EndpointSlice, NodeAddress, Service, ServiceType, SliceEndpoint};
 
 /// How Cilium's agents find out about nodes.
 const NODE_SOURCE: &str = "custom-resource";
@@ -24,6 +24,12 @@ const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 impl Objects {
     pub(super) fn node(&self, options: &Options, name: &str) -> Option<Record> {
         let node = self.nodes.get(name)?;
+        // Its agent says how it is reached, later than its object is made; until then peers would refuse it.
+        let ways = [record::NodeAddress::INTERNAL, record::NodeAddress::EXTERNAL];
+        let is_way = |address: &NodeAddress| ways.contains(&address.kind.as_str());
+        if !node.addresses.iter().any(is_way) {
+            return None;
+        }
         let addresses = node.addresses.iter().map(|address| record::NodeAddress {
             kind: address.kind.clone(),
             ip: Some(address.ip),

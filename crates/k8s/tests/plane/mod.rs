@@ -25,6 +25,7 @@ pub struct Plane {
     etcd: Option<Child>,
     server: Option<Child>,
     store: String,
+    peer: String,
     port: u16,
     options: Vec<String>,
 }
@@ -47,11 +48,13 @@ impl Plane {
         // The user of the master's group may all, the other one nothing.
         let tokens = "master,master,1,system:masters\nnobody,nobody,2,\n";
         fs::write(folder.join("tokens"), tokens).unwrap();
+        let [store, peer, port] = free_ports();
         let mut plane = Plane {
             etcd: None,
             server: None,
-            store: format!("http://127.0.0.1:{}", free_port()),
-            port: free_port(),
+            store: format!("http://127.0.0.1:{store}"),
+            peer: format!("http://127.0.0.1:{peer}"),
+            port,
             options: options.iter().map(|option| (*option).to_owned()).collect(),
             folder,
         };
@@ -81,7 +84,6 @@ impl Plane {
     }
 
     fn start_etcd(&mut self) {
-        let peer = format!("http://127.0.0.1:{}", free_port());
         let mut command = Command::new(kept("etcd"));
         command
             .arg("--data-dir")
@@ -89,9 +91,9 @@ impl Plane {
             .args(["--name", "plane", "--unsafe-no-fsync"])
             .args(["--listen-client-urls", &self.store])
             .args(["--advertise-client-urls", &self.store])
-            .args(["--listen-peer-urls", &peer])
-            .args(["--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &format!("plane={peer}")]);
+            .args(["--listen-peer-urls", &self.peer])
+            .args(["--initial-advertise-peer-urls", &self.peer])
+            .args(["--initial-cluster", &format!("plane={}", self.peer)]);
         let address = self.store.trim_start_matches("http://").to_owned();
         let listens = || TcpStream::connect(&address).is_ok();
         self.etcd = Some(self.run(command, "etcd.log", listens));
@@ -196,9 +198,10 @@ fn end(child: Option<Child>) {
     }
 }
 
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+/// Ports that nobody has at this moment, all held until the last is found: one looked for alone may be given twice.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
 /// Of the version that results are compared with, from the user's cache.

@@ -27,6 +27,7 @@ use super::{
     EtcdConfig, Sender,
     noting::{Note, Noting, Refusal},
     refusal,
+    single::{self, Messages},
 };
 use crate::{
     error::{Error, Result},
@@ -287,6 +288,7 @@ async fn secure(
 pub struct Wire {
     sender: Sender,
     name: Arc<str>,
+    messages: Messages,
 }
 
 impl Wire {
@@ -294,7 +296,12 @@ impl Wire {
         Wire {
             sender: live.sender.clone(),
             name: Arc::from(live.name.as_str()),
+            messages: Messages::Many,
         }
+    }
+
+    pub fn carrying(self, messages: Messages) -> Wire {
+        Wire { messages, ..self }
     }
 
     pub fn origin(&self) -> Uri {
@@ -319,6 +326,10 @@ impl tower_service::Service<Request<Body>> for Wire {
     }
 
     fn call(&mut self, request: Request<Body>) -> Answer {
+        let request = match self.messages {
+            Messages::One => request.map(single::body),
+            Messages::Many => request,
+        };
         Box::pin(self.sender.send_request(request))
     }
 }

@@ -45,8 +45,12 @@ impl Pace {
     /// Waits until it is the caller's turn, which lasts as long as what is returned.
     pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         let permit = self.inflight.acquire().await.ok();
-        let at = self.lock().take(Instant::now());
-        sleep_until(at).await;
+        let now = Instant::now();
+        let at = self.lock().take(now);
+        // A timer is never due at once, but a millisecond later.
+        if at > now {
+            sleep_until(at).await;
+        }
         permit
     }
 

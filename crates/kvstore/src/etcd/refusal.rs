@@ -79,15 +79,21 @@ pub enum End {
     NotEtcd(String),
 }
 
+/// Whether the request has not left, and its connection had ended already: hyper cancels only what it has not sent.
+pub fn is_unsent(status: &Status) -> bool {
+    causes(status).any(|cause| {
+        let cause: Option<&hyper::Error> = cause.downcast_ref();
+        cause.is_some_and(hyper::Error::is_canceled)
+    })
+}
+
 /// Nothing if the status is an answer.
 pub fn of_status(status: &Status) -> Option<End> {
     if status.code() == Code::Unimplemented {
         return Some(End::NotEtcd(status.message().to_owned()));
     }
-    let first = status.source()?;
-    let chain: Vec<_> = iter::successors(Some(first), |error| (*error).source()).collect();
-    chain.iter().find(|error| error.is::<hyper::Error>())?;
-    let problem = chain.last()?.to_string();
+    causes(status).find(|cause| cause.is::<hyper::Error>())?;
+    let problem = causes(status).last()?.to_string();
     // What rustls says of an end that was not announced is a lecture.
     let ended = problem.contains("close_notify");
     Some(End::Broken(if ended {
@@ -95,4 +101,8 @@ pub fn of_status(status: &Status) -> Option<End> {
     } else {
         problem
     }))
+}
+
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    iter::successors(status.source(), |error| (*error).source())
 }

@@ -1,6 +1,6 @@
 //! A watch on an etcd, on a stream of its own.
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use hyper::http::uri::PathAndQuery;
 use tokio::time::timeout;
 use tonic::{
@@ -10,7 +10,7 @@ use tonic::{
 };
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
-use super::Etcd;
+use super::{Etcd, single::Messages};
 use crate::{
     error::{Error, Result},
     mvcc::WatchSpec,
@@ -20,6 +20,8 @@ use crate::{
 };
 
 const OPERATION: &str = "watch";
+/// Batches are put together until they have so many changes.
+const BATCH_MAX: usize = 1000;
 
 /// As tonic's, but with small buffers, which grow when they must: watches are many, and by most of them little comes.
 struct WatchCodec;
@@ -51,12 +53,14 @@ pub struct EtcdWatch {
     responses: Streaming<wire::WatchResponse>,
     /// Parts of a batch whose end has not come yet.
     parts: Vec<Change>,
+    /// What ended it, if changes came before.
+    end: Option<Error>,
 }
 
 impl EtcdWatch {
     pub(super) async fn begin(etcd: Etcd, spec: WatchSpec) -> Result<EtcdWatch> {
         let _turn = etcd.inner.pace.turn().await;
-        let mut grpc = etcd.grpc().await?;
+        let mut grpc = etcd.grpc(Messages::Many).await?;
         let create = wire::WatchRequest {
             verb: Some(WatchVerb::Create(spec.into())),
         };
@@ -75,6 +79,7 @@ impl EtcdWatch {
                 etcd: etcd.clone(),
                 responses: responses.into_inner(),
                 parts: Vec::new(),
+                end: None,
             };
             let created = watch.response().await?;
             watch.check(&created)?;
@@ -114,18 +119,40 @@ impl EtcdWatch {
         }
         Ok(())
     }
+
+    /// The changes of the next response, if they are whole revisions.
+    async fn batch(&mut self) -> Result<Option<Vec<Change>>> {
+        let response = self.response().await?;
+        self.check(&response)?;
+        let changes = response.events.into_iter().map(Change::from);
+        self.parts.extend(changes);
+        let whole = !response.fragment && !self.parts.is_empty();
+        Ok(whole.then(|| std::mem::take(&mut self.parts)))
+    }
 }
 
 impl Watch for EtcdWatch {
     async fn next(&mut self) -> Result<Vec<Change>> {
-        loop {
-            let response = self.response().await?;
-            self.check(&response)?;
-            let changes = response.events.into_iter().map(Change::from);
-            self.parts.extend(changes);
-            if !response.fragment && !self.parts.is_empty() {
-                return Ok(std::mem::take(&mut self.parts));
+        if let Some(end) = self.end.take() {
+            return Err(end);
+        }
+        let mut changes = loop {
+            if let Some(batch) = self.batch().await? {
+                break batch;
+            }
+        };
+        // What is here already goes with it: who listens has work with each batch.
+        while changes.len() < BATCH_MAX
+            && let Some(more) = self.batch().now_or_never()
+        {
+            match more {
+                Ok(more) => changes.extend(more.into_iter().flatten()),
+                Err(error) => {
+                    self.end = Some(error);
+                    break;
+                }
             }
         }
+        Ok(changes)
     }
 }

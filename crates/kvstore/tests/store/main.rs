@@ -1,6 +1,7 @@
 //! All stores behave alike: the one in memory, the same over the wire, and a real etcd.
 
 mod certificates;
+mod ends;
 mod etcdctl;
 mod faults;
 mod follow;

@@ -23,9 +23,10 @@ impl Real {
     pub fn start(certificates: &Certificates) -> Real {
         let program = program("etcd");
         let tls = certificates.server();
-        let address = format!("127.0.0.1:{}", free_port());
+        let [port, peer] = free_ports();
+        let address = format!("127.0.0.1:{port}");
         let url = format!("https://{address}");
-        let peer = format!("http://127.0.0.1:{}", free_port());
+        let peer = format!("http://127.0.0.1:{peer}");
         let log = File::create(certificates.folder.join("etcd.log")).unwrap();
         let mut command = Command::new(program);
         command
@@ -72,9 +73,10 @@ impl Drop for Real {
     }
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+/// Ports that nobody has at this moment, all held until the last is found: one looked for alone may be given twice.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
 /// Of the version that results are compared with, from the user's cache.

@@ -1,4 +1,4 @@
-//! Which programs there are, at which versions, and how Go builds each.
+//! Which programs there are, at which versions, how Go builds each, and where its project has built it.
 //!
 //! A version is raised here and in `crates/lab/modules/NAME/go.mod` (Kubernetes has its published parts there as
 //! replacements), then by `go mod tidy` in that folder.
@@ -9,6 +9,22 @@ pub struct Module {
     pub name: &'static str,
     pub requirements: &'static str,
     pub checksums: &'static str,
+}
+
+/// Where a project has its own builds of a version, `{version}` and `{arch}` standing for what they are.
+#[derive(Debug)]
+pub struct Release {
+    pub url: &'static str,
+    /// Where its SHA-256 is: ends as the address of the file does, or a file beside it.
+    pub checksum: Checksum,
+    /// The program's path in the archive; the file is the program itself if there is none.
+    pub member: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Checksum {
+    Ending(&'static str),
+    Beside(&'static str),
 }
 
 #[derive(Debug)]
@@ -25,6 +41,7 @@ pub struct Binary {
     pub package: &'static str,
     /// Texts to set while linking, each as `package.variable=text`.
     pub set: &'static [&'static str],
+    pub release: Release,
     /// How long a build takes when nothing of it is in Go's own cache.
     pub time: &'static str,
 }
@@ -52,10 +69,27 @@ const KUBERNETES_SET: &[&str] = &[
     "k8s.io/component-base/version.gitMinor=34",
 ];
 
-const fn of_kubernetes(
+/// All programs of Kubernetes are published alike.
+macro_rules! of_kubernetes {
+    ($name:literal, $purpose:literal, $time:literal $(,)?) => {
+        program_of_kubernetes(
+            $name,
+            $purpose,
+            concat!("k8s.io/kubernetes/cmd/", $name),
+            concat!(
+                "https://dl.k8s.io/release/v{version}/bin/linux/{arch}/",
+                $name
+            ),
+            $time,
+        )
+    };
+}
+
+const fn program_of_kubernetes(
     name: &'static str,
     purpose: &'static str,
     package: &'static str,
+    url: &'static str,
     time: &'static str,
 ) -> Binary {
     Binary {
@@ -67,6 +101,11 @@ const fn of_kubernetes(
         module: &KUBERNETES,
         package,
         set: KUBERNETES_SET,
+        release: Release {
+            url,
+            checksum: Checksum::Ending(".sha256"),
+            member: None,
+        },
         time,
     }
 }
@@ -76,6 +115,7 @@ const fn of_etcd(
     purpose: &'static str,
     ask: &'static [&'static str],
     package: &'static str,
+    member: &'static str,
     time: &'static str,
 ) -> Binary {
     Binary {
@@ -87,6 +127,11 @@ const fn of_etcd(
         module: &ETCD,
         package,
         set: &[],
+        release: Release {
+            url: "https://github.com/etcd-io/etcd/releases/download/v{version}/etcd-v{version}-linux-{arch}.tar.gz",
+            checksum: Checksum::Beside("SHA256SUMS"),
+            member: Some(member),
+        },
         time,
     }
 }
@@ -98,6 +143,7 @@ pub static ALL: [Binary; 9] = [
         "the store that Kubernetes is made for",
         &["--version"],
         "go.etcd.io/etcd/server/v3",
+        "etcd-v{version}-linux-{arch}/etcd",
         "about a minute",
     ),
     of_etcd(
@@ -105,41 +151,29 @@ pub static ALL: [Binary; 9] = [
         "etcd's command line",
         &["version"],
         "go.etcd.io/etcd/etcdctl/v3",
+        "etcd-v{version}-linux-{arch}/etcdctl",
         "some seconds",
     ),
-    of_kubernetes(
+    of_kubernetes!(
         "kube-apiserver",
         "the API of Kubernetes",
-        "k8s.io/kubernetes/cmd/kube-apiserver",
         "about three minutes",
     ),
     Binary {
         ask: &["version", "--client"],
-        ..of_kubernetes(
-            "kubectl",
-            "the command line of Kubernetes",
-            "k8s.io/kubernetes/cmd/kubectl",
-            "half a minute",
-        )
+        ..of_kubernetes!("kubectl", "the command line of Kubernetes", "half a minute",)
     },
-    of_kubernetes(
+    of_kubernetes!(
         "kube-controller-manager",
         "what keeps a cluster as it is told to be",
-        "k8s.io/kubernetes/cmd/kube-controller-manager",
         "about a minute",
     ),
-    of_kubernetes(
+    of_kubernetes!(
         "kube-scheduler",
         "what gives pods their nodes",
-        "k8s.io/kubernetes/cmd/kube-scheduler",
         "some seconds",
     ),
-    of_kubernetes(
-        "kubelet",
-        "what runs the pods of a node",
-        "k8s.io/kubernetes/cmd/kubelet",
-        "half a minute",
-    ),
+    of_kubernetes!("kubelet", "what runs the pods of a node", "half a minute",),
     Binary {
         name: "helm",
         purpose: "what installs charts",
@@ -149,6 +183,11 @@ pub static ALL: [Binary; 9] = [
         module: &HELM,
         package: "helm.sh/helm/v3/cmd/helm",
         set: &["helm.sh/helm/v3/internal/version.version=v3.19.2"],
+        release: Release {
+            url: "https://get.helm.sh/helm-v{version}-linux-{arch}.tar.gz",
+            checksum: Checksum::Ending(".sha256sum"),
+            member: Some("linux-{arch}/helm"),
+        },
         time: "about a minute",
     },
     Binary {
@@ -160,6 +199,11 @@ pub static ALL: [Binary; 9] = [
         module: &COREDNS,
         package: "github.com/coredns/coredns",
         set: &[],
+        release: Release {
+            url: "https://github.com/coredns/coredns/releases/download/v{version}/coredns_{version}_linux_{arch}.tgz",
+            checksum: Checksum::Ending(".sha256"),
+            member: Some("coredns"),
+        },
         time: "about two minutes",
     },
 ];

@@ -5,10 +5,10 @@ use super::{
     run::{answer, json},
 };
 use crate::{
-    binaries::{ALL, Binary, Demand, Found, provide},
+    binaries::{ALL, Binary, Demand, Found, Maker, Mirror, provide},
     error::Result,
 };
-use clap::Args;
+use clap::{Args, builder::FalseyValueParser};
 
 #[derive(Debug, Args)]
 pub struct Binaries {
@@ -19,7 +19,34 @@ pub struct Binaries {
     #[arg(long)]
     exact: bool,
     #[command(flatten)]
+    missing: Missing,
+    #[command(flatten)]
     output: Output,
+}
+
+/// What is done about programs that are not there.
+#[derive(Debug, Args)]
+pub struct Missing {
+    /// Fetch what is missing from the projects' own releases, checked against their checksums, instead of having Go build it
+    #[arg(long, env = "TOMBOLO_LAB_DOWNLOAD", value_parser = FalseyValueParser::new())]
+    download: bool,
+    /// Where to fetch it instead, as URL/HOST/PATH of each address: http://mirror.example/dl.k8s.io/release/...
+    #[arg(
+        long,
+        env = "TOMBOLO_LAB_MIRROR",
+        value_name = "URL",
+        requires = "download"
+    )]
+    mirror: Option<Mirror>,
+}
+
+impl Missing {
+    pub fn maker(&self) -> Maker {
+        match self.download {
+            true => Maker::Release(self.mirror.clone().unwrap_or_default()),
+            false => Maker::Go,
+        }
+    }
 }
 
 impl Binaries {
@@ -32,7 +59,7 @@ impl Binaries {
             true => Demand::Exact,
             false => Demand::Series,
         };
-        let found = provide(&wanted, demand)?;
+        let found = provide(&wanted, demand, &self.missing.maker())?;
         answer(&match self.output.output {
             OutputFormat::Text => text(&found),
             OutputFormat::Json => json(&found),

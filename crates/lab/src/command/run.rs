@@ -6,7 +6,9 @@ use crate::{
     ask::Ask,
     check, down,
     error::Result,
-    fault, inside, kubernetes, learn, logs, machine,
+    fault,
+    hold::Hold,
+    inside, kubernetes, learn, logs, machine,
     plan::{MachineId, Namespace, NodeId, PodId},
     pod,
     process::{Namespaces, become_program, join_and_become},
@@ -64,6 +66,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Echo(echo) => echo.run()?,
         Command::Ask { ask, output } => return run_ask(&ask, output.output),
+        Command::Hold { hold, output } => return run_hold(&hold, output.output),
         Command::Pod(verb) => run_pod(verb)?,
         Command::Node(verb) => node::run(verb)?,
         Command::Process(verb) => mesh::run_process(verb)?,
@@ -140,6 +143,15 @@ fn run_ask(ask: &Ask, output: OutputFormat) -> Result<ExitCode> {
         answer(&said?)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn run_hold(hold: &Hold, output: OutputFormat) -> Result<ExitCode> {
+    let held = hold.run()?;
+    match output {
+        OutputFormat::Text => answer(&held.text())?,
+        OutputFormat::Json => answer(&json(&held))?,
+    }
+    Ok(exit_code(held.broken.is_empty()))
 }
 
 fn run_pod(verb: PodVerb) -> Result<()> {

@@ -1,6 +1,6 @@
 //! `tombolo lab up`.
 
-use super::{Name, run::answer};
+use super::{Name, binaries::Missing, run::answer};
 use crate::{
     error::Result,
     kubernetes,
@@ -36,6 +36,8 @@ pub struct Up {
     /// End when the nodes are registered, and leave the network to others
     #[arg(long)]
     no_install: bool,
+    #[command(flatten)]
+    missing: Missing,
     /// Nodes and pods as plain namespaces, without Kubernetes
     #[arg(long)]
     bare: bool,
@@ -83,7 +85,8 @@ impl Up {
             ..self.shape()
         };
         let clusters = clusters(self.clusters, &self.names, &self.pod_ranges)?;
-        let lab = kubernetes::up(&self.lab.name, shape, clusters, !self.no_install)?;
+        let (maker, install) = (self.missing.maker(), !self.no_install);
+        let lab = kubernetes::up(&self.lab.name, shape, clusters, &maker, install)?;
         let path = kubernetes::kubeconfig(&lab.name);
         answer(&format!("export KUBECONFIG={}\n", path.display()))
     }

@@ -23,6 +23,8 @@ use std::{
 use tombolo_linux::netns::Netns;
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A server on a busy machine may leave a question without an answer that long.
+const TRIES: usize = 3;
 
 /// Takes a few milliseconds, which the cluster's own command line does not.
 pub struct Api {
@@ -49,12 +51,28 @@ impl Api {
 
     /// As it answers, well or not.
     pub fn page(&self, path: &str) -> Result<Page> {
-        self.page_at(self.address, path)
-            .map_err(|source| Error::Program {
-                role: Role::KubeApiserver.name(),
-                machine: self.machine,
-                source,
-            })
+        let ask = || self.page_at(self.address, path);
+        let unanswered =
+            |error: &io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+        let mut page = ask();
+        for _ in 1..TRIES {
+            if !page.as_ref().is_err_and(unanswered) {
+                break;
+            }
+            page = ask();
+        }
+        let told = |error| match unanswered(&error) {
+            true => io::Error::other(format!(
+                "no answer, asked {TRIES} times, {} s each",
+                PATIENCE.as_secs()
+            )),
+            false => error,
+        };
+        page.map_err(|error| Error::Program {
+            role: Role::KubeApiserver.name(),
+            machine: self.machine,
+            source: told(error),
+        })
     }
 
     /// What the server has at a path.

@@ -36,11 +36,14 @@ pub fn words(state: &State, cluster: u8) -> Vec<String> {
     words.map(str::to_owned).to_vec()
 }
 
-/// A port of this machine that nobody has at this moment.
-pub fn free_port() -> Result<u16> {
+/// Ports of this machine that nobody has at this moment. All are held until the last is found, or one might be given twice.
+pub fn free_ports(count: u8) -> Result<Vec<u16>> {
     let fail = || Error::file("find a free port of", "127.0.0.1");
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(fail())?;
-    Ok(listener.local_addr().map_err(fail())?.port())
+    let listeners = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    let listeners = listeners.collect::<io::Result<Vec<_>>>().map_err(fail())?;
+    let addresses = listeners.iter().map(TcpListener::local_addr);
+    let ports = addresses.map(|address| address.map(|address| address.port()));
+    ports.collect::<io::Result<_>>().map_err(fail())
 }
 
 /// Serves until killed.

@@ -23,6 +23,7 @@ use kept::Kept;
 
 const SHELL: &str = "tombolo.io/shell:1";
 pub const ECHO: &str = "tombolo.io/echo:1";
+pub const COREDNS: &str = "tombolo.io/coredns:1";
 /// Waits for the end, and for the ends of those that nobody else waits for.
 const PAUSE: &str = "trap 'exit 0' TERM INT; while :; do sleep 2147483647 & wait; done";
 const PATH: &str = "/usr/bin:/bin";
@@ -33,7 +34,7 @@ pub fn own() -> String {
 }
 
 /// Writes an archive with all of them.
-fn write(lab: &str) -> Result<PathBuf> {
+fn write(lab: &str, coredns: &Path) -> Result<PathBuf> {
     let busybox = busybox()?;
     let small = Layer::default()
         .program("bin/busybox", &busybox)
@@ -44,6 +45,7 @@ fn write(lab: &str) -> Result<PathBuf> {
         ("tombolo", own_program()?),
         (PLUGIN, beside_own_program(PLUGIN)?),
     ];
+    let coredns = Layer::default().program("usr/bin/coredns", coredns);
     let tombolo = with_libraries(Layer::default().folder("tmp", 0o1777), &programs)?;
     let image = |name: &str, layer, entrypoint: &[&str]| Image {
         name: name.to_owned(),
@@ -55,6 +57,7 @@ fn write(lab: &str) -> Result<PathBuf> {
         image(node::PAUSE, &small, &["/bin/sh", "-c", PAUSE]),
         image(SHELL, &shell, &["/bin/sh"]),
         image(ECHO, &tombolo, &["/usr/bin/tombolo", "lab", "echo"]),
+        image(COREDNS, &coredns, &["/usr/bin/coredns"]),
         image(&own(), &tombolo, &["/usr/bin/tombolo"]),
     ];
     let file = disk(lab).join("images.tar");
@@ -104,14 +107,19 @@ pub fn provide(lab: &mut Lab, nodes: &[NodeId]) -> Result<()> {
 }
 
 /// What images are made of, and by what.
-fn made_of(state: &State) -> Result<[PathBuf; 4]> {
-    let containerd = state.kubernetes.binaries.get(Role::Containerd.name());
+fn made_of(state: &State) -> Result<[PathBuf; 5]> {
     Ok([
         own_program()?,
         beside_own_program(PLUGIN)?,
         busybox()?,
-        containerd.expect("a lab remembers its programs").clone(),
+        program(state, "coredns"),
+        program(state, Role::Containerd.name()),
     ])
+}
+
+fn program(state: &State, name: &str) -> PathBuf {
+    let path = state.kubernetes.binaries.get(name);
+    path.expect("a lab remembers its programs").clone()
 }
 
 /// Gives a node whose runtime does not run the images that are kept, or makes them there, to be kept.
@@ -122,7 +130,7 @@ fn fill(lab: &mut Lab, node: NodeId, kept: &Kept) -> Result<()> {
     }
     machine::start(lab, node.into(), Role::Containerd)?;
     machine::wait_until_ready(lab, node.into(), Role::Containerd)?;
-    let archive = write(&lab.name)?;
+    let archive = write(&lab.name, &program(lab, "coredns"))?;
     load(lab, &[node], &archive)?;
     fs::remove_file(&archive).map_err(Error::file("remove", &archive))?;
     // What it knows of images is whole on disk only once it has ended.

@@ -75,6 +75,8 @@ fn write_values(state: &State, cluster: u8) -> Result<PathBuf> {
             "clusterPoolIPv6PodCIDRList": [v6],
             "clusterPoolIPv6MaskSize": NODE_MASK_V6,
         }},
+        // Two have no place on one node.
+        "operator": {"replicas": state.shape.nodes_per_cluster.min(2)},
         "bpf": {"ctMax": CONNECTIONS},
         "cgroup": {"hostRoot": inside::GROUP},
         // Nor does anything else lead to the mesh's API, but for the addresses of the node that it runs on.
@@ -162,10 +164,16 @@ pub fn waits(pods: &Value) -> String {
         let status = &pod["status"];
         let kinds = ["initContainerStatuses", "containerStatuses"];
         let containers = kinds.into_iter().filter_map(|kind| status[kind].as_array());
-        containers.flatten().filter_map(move |container| {
-            let waiting = &container["state"]["waiting"];
-            let reason = waiting["reason"].as_str()?;
-            let message = waiting["message"].as_str().unwrap_or_default();
+        let waiting = containers
+            .flatten()
+            .map(|container| &container["state"]["waiting"]);
+        // A pod that has no node has no containers either.
+        let conditions = status["conditions"].as_array().into_iter().flatten();
+        let homeless =
+            conditions.filter(|one| one["type"] == "PodScheduled" && one["status"] == "False");
+        waiting.chain(homeless).filter_map(move |why| {
+            let reason = why["reason"].as_str()?;
+            let message = why["message"].as_str().unwrap_or_default();
             Some(format!("{} is in {reason} {message}", name(pod)))
         })
     });

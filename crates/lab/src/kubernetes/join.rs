@@ -2,7 +2,7 @@
 //!
 //! What the cluster itself knows of a node, its Node object, is made by the node's kubelet and ended by people alone.
 
-use super::{FOLDER, api::Api, authority::Authority, disk, images, install, node, of, up};
+use super::{FOLDER, api::Api, authority::Authority, disk, images, install, node, of, room};
 use crate::{
     Error, down,
     error::Result,
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Adds a node to a cluster, by the lowest number that is free. What fails on the way is taken away again.
 pub fn add(lab: &mut Lab, cluster: u8, wait: bool) -> Result<NodeId> {
     of(lab)?;
-    up::check_memory(up::NODE_MIB)?;
+    room::NODE.check()?;
     let node = free(lab, cluster)?;
     let progress = Progress::start();
     if let Err(error) = make(lab, node, &progress) {

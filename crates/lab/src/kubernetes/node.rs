@@ -18,8 +18,9 @@ use std::{fs, net::IpAddr};
 pub const RUNTIME: &str = "/run/containerd/containerd.sock";
 pub const KUBELET_HEALTH: u16 = 10248;
 pub const PAUSE: &str = "tombolo.io/pause:1";
-/// The name server that a cluster may have.
-const DNS: &str = "172.20.0.10";
+/// Where pods ask for names, and what those of services end in.
+pub const DNS: &str = "172.20.0.10";
+pub const DOMAIN: &str = "cluster.local";
 const PODS_MAX: u32 = 250;
 
 /// Gives the node all that its programs are started with.
@@ -99,7 +100,7 @@ fn kubelet_configuration(cgroup: &str) -> Value {
         "tlsPrivateKeyFile": format!("{FOLDER}/kubelet.key"),
         "healthzPort": KUBELET_HEALTH,
         "containerRuntimeEndpoint": format!("unix://{RUNTIME}"),
-        "clusterDomain": "cluster.local",
+        "clusterDomain": DOMAIN,
         "clusterDNS": [DNS],
         "maxPods": PODS_MAX,
         "cgroupDriver": "cgroupfs",

@@ -3,11 +3,12 @@
 use super::{
     api::Api,
     authority::{self, Authority},
-    control, door, images, install, kubeconfig, node,
+    control, door, images, install, kubeconfig, names, node,
+    room::Room,
 };
 use crate::{
     Error,
-    binaries::{self, Demand},
+    binaries::{self, Demand, Maker},
     error::Result,
     fabric, machine,
     plan::{Cluster, NodeId, Shape},
@@ -17,7 +18,6 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::PathBuf,
     thread,
     time::{Duration, Instant},
@@ -25,24 +25,27 @@ use std::{
 
 const NODE_PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
-/// What the programs of a cluster and of a node have been seen to take, with what starting takes for a while.
-const CLUSTER_MIB: u64 = 600;
-pub const NODE_MIB: u64 = 200;
 
 /// Makes the lab, and gives it back when Tombolo is ready, or without it when all nodes are known to their clusters.
-pub fn up(name: &str, shape: Shape, clusters: Vec<Cluster>, with_tombolo: bool) -> Result<Lab> {
+pub fn up(
+    name: &str,
+    shape: Shape,
+    clusters: Vec<Cluster>,
+    maker: &Maker,
+    with_tombolo: bool,
+) -> Result<Lab> {
     crate::plan::check_name(name)?;
     shape.check()?;
-    let of_nodes = u64::from(shape.nodes_per_cluster) * NODE_MIB;
-    check_memory(u64::from(shape.clusters) * (CLUSTER_MIB + of_nodes))?;
+    Room::of(shape.clusters.into(), shape.nodes_per_cluster.into()).check()?;
     let mut kubernetes = Kubernetes {
         clusters: (1..).zip(clusters).collect(),
         ..Kubernetes::default()
     };
-    kubernetes.binaries = programs(&shape)?;
-    for cluster in shape.clusters() {
-        kubernetes.doors.insert(cluster, door::free_port()?);
-    }
+    kubernetes.binaries = programs(&shape, maker)?;
+    kubernetes.doors = shape
+        .clusters()
+        .zip(door::free_ports(shape.clusters)?)
+        .collect();
     let mut installed = Ok(());
     let (lab, progress) = raise(name, shape, kubernetes, |lab, progress| {
         installed = build(lab, progress, with_tombolo)?;
@@ -57,44 +60,24 @@ pub fn up(name: &str, shape: Shape, clusters: Vec<Cluster>, with_tombolo: bool) 
     Ok(lab)
 }
 
-fn programs(shape: &Shape) -> Result<BTreeMap<String, PathBuf>> {
+fn programs(shape: &Shape, maker: &Maker) -> Result<BTreeMap<String, PathBuf>> {
     let roles = shape
         .machines()
         .flat_map(|machine| Role::of(machine, shape));
     let names: BTreeSet<&str> = roles
         .map(|role| role.name())
-        .chain(["kubectl", "helm"])
+        .chain(["kubectl", "helm", "coredns"])
         .collect();
     let wanted: Vec<_> = binaries::ALL
         .iter()
         .filter(|binary| names.contains(binary.name))
         .collect();
-    let built = binaries::provide(&wanted, Demand::Series)?;
+    let built = binaries::provide(&wanted, Demand::Series, maker)?;
     let built = built
         .into_iter()
         .map(|found| (found.name.to_owned(), found.path));
     let packaged = binaries::packaged()?;
     Ok(built.chain(packaged).collect())
-}
-
-/// Refuses what would not fit into this machine's memory.
-pub fn check_memory(needed: u64) -> Result<()> {
-    let available = available_mib()?;
-    if available < needed {
-        return Err(Error::Memory { needed, available });
-    }
-    Ok(())
-}
-
-fn available_mib() -> Result<u64> {
-    let file = "/proc/meminfo";
-    let text = fs::read_to_string(file).map_err(Error::file("read", file))?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    // A kernel that does not tell is no reason to refuse.
-    Ok(kib.map_or(u64::MAX, |kib| kib / 1024))
 }
 
 /// The clusters; and what became of installing Tombolo in them.
@@ -131,7 +114,8 @@ fn build(lab: &mut Lab, progress: &Progress, with_tombolo: bool) -> Result<Resul
         start(lab, &others)?;
         let state = &lab.state;
         thread::scope(|scope| {
-            // The API server is all that a chart needs.
+            // The API server is all that objects need.
+            let naming = scope.spawn(|| names::give(state));
             let installing = with_tombolo.then(|| scope.spawn(|| install::install(state)));
             wait(state, &others)?;
             wait_for_nodes(state)?;
@@ -139,6 +123,8 @@ fn build(lab: &mut Lab, progress: &Progress, with_tombolo: bool) -> Result<Resul
                 let installed = install.join();
                 installed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             });
+            let named = naming.join();
+            named.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             Ok(installed.unwrap_or(Ok(())))
         })
     })

@@ -1,12 +1,16 @@
 //! Labs of real Kubernetes, asked by the real kubectl.
 
 use super::{Lab, program, wait_until};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{
+    fs,
+    net::IpAddr,
     path::PathBuf,
     process::{Command, Output, Stdio},
     time::Duration,
 };
+use tombolo_linux::{netlink::Netlink, netns::Netns};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -70,6 +74,18 @@ impl Cluster {
         input.write_all(manifest.to_string().as_bytes()).unwrap();
         drop(input);
         assert!(child.wait().unwrap().success());
+    }
+
+    /// A pod of the lab's own echo server alone, which is gone as soon as it is told to.
+    pub fn lone_echo() -> Value {
+        serde_json::json!({
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{
+                "name": "echo",
+                "image": "tombolo.io/echo:1",
+                "imagePullPolicy": "Never",
+            }],
+        })
     }
 
     /// Some pods of the lab's own echo server, with a shell beside each; waits until they are there.
@@ -169,6 +185,53 @@ pub struct Pod {
     pub node: String,
     pub address: String,
     pub restarts: u64,
+}
+
+/// Kills a node's agent, which Kubernetes starts again.
+#[track_caller]
+pub fn kill_agent(lab: &Lab, node: &str) {
+    let node = format!("NODE_NAME={node}");
+    let is_agent = |pid: &u32| {
+        let file = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let words = String::from_utf8_lossy(&file("cmdline")).into_owned();
+        let environ = String::from_utf8_lossy(&file("environ")).into_owned();
+        let mut words = words.split('\0');
+        words.next().is_some_and(|it| it.ends_with("tombolo"))
+            && words.next() == Some("agent")
+            && environ.split('\0').any(|it| it == node)
+    };
+    let pid = lab.pids().into_iter().find(is_agent);
+    let pid = i32::try_from(pid.expect("an agent runs")).expect("a number");
+    let pid = Pid::from_raw(pid).expect("a process");
+    kill_process(pid, Signal::KILL).expect("killed");
+}
+
+/// A pod's network, found on its node by the pod's address.
+#[track_caller]
+pub fn network_of(lab: &Lab, pod: &Pod) -> super::Pod {
+    find_network(lab, pod).1
+}
+
+/// What the pod's runtime calls its network.
+#[track_caller]
+pub fn network_name(lab: &Lab, pod: &Pod) -> String {
+    find_network(lab, pod).0
+}
+
+#[track_caller]
+fn find_network(lab: &Lab, pod: &Pod) -> (String, super::Pod) {
+    let folder = format!("/proc/{}/root/run/netns", lab.init_pid(&pod.node));
+    let address: IpAddr = pod.address.parse().expect("a pod has an address");
+    let entries = fs::read_dir(&folder).expect("runtimes keep networks there");
+    let mut networks = entries.flatten().filter_map(|entry| {
+        let netns = Netns::open(entry.path()).ok()?;
+        let all = Netlink::open_in(&netns).ok()?.addresses(None).ok()?;
+        let addresses: Vec<_> = all.iter().map(|one| one.net.addr()).collect();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        Some((name, super::Pod { netns, addresses }))
+    });
+    let found = networks.find(|(_, network)| network.addresses.contains(&address));
+    found.unwrap_or_else(|| panic!("no network on its node: {pod:?}"))
 }
 
 fn text(value: &Value) -> String {

@@ -15,8 +15,14 @@ use std::{
 use tombolo_linux::{cgroup, netns::Netns};
 
 pub mod bare;
+pub mod calls;
+pub mod churn;
 pub mod held;
 pub mod kubernetes;
+pub mod long;
+pub mod names;
+pub mod outside;
+pub mod pods;
 pub mod traffic;
 pub mod user;
 
@@ -79,8 +85,11 @@ impl Lab {
 
     /// Runs our program on a machine and gives back what it printed.
     pub fn tombolo(&self, machine: &str, words: &str) -> String {
-        let program = program("tombolo");
-        self.run(&format!("exec {machine} -- {} {words}", program.display()))
+        self.run(&on(machine, words))
+    }
+
+    pub fn try_tombolo(&self, machine: &str, words: &str) -> Output {
+        self.try_run(&on(machine, words))
     }
 
     /// Waits until all programs are well, and agents know all pods that they should and no others.
@@ -201,6 +210,11 @@ impl Lab {
         let ours = names.filter(|name| name.starts_with(&format!("lab-{}-", self.name)));
         ours.flat_map(|name| cgroup::pids(&name).unwrap()).collect()
     }
+}
+
+/// The verb that runs our program on a machine.
+fn on(machine: &str, words: &str) -> String {
+    format!("exec {machine} -- {} {words}", program("tombolo").display())
 }
 
 impl Drop for Lab {

@@ -113,7 +113,7 @@ fn read_stream(mut stream: TcpStream) -> io::Result<usize> {
     }
 }
 
-fn icmp_socket(target: IpAddr) -> UdpSocket {
+pub fn icmp_socket(target: IpAddr) -> UdpSocket {
     let (domain, protocol, any): (_, _, IpAddr) = match target {
         IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4, Ipv4Addr::UNSPECIFIED.into()),
         IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, Ipv6Addr::UNSPECIFIED.into()),
@@ -143,7 +143,7 @@ fn ping(raw: &UdpSocket, target: IpAddr, ended: &AtomicBool) -> usize {
     sent
 }
 
-fn echo_request(v4: bool, sequence: u16) -> Vec<u8> {
+pub fn echo_request(v4: bool, sequence: u16) -> Vec<u8> {
     let kind = if v4 { 8 } else { 128 };
     let [high, low] = sequence.to_be_bytes();
     let mut packet = vec![kind, 0, 0, 0, b't', b'l', high, low];
@@ -159,17 +159,12 @@ fn echo_request(v4: bool, sequence: u16) -> Vec<u8> {
 }
 
 fn count_replies(raw: &UdpSocket, v4: bool, ended: &AtomicBool, counted: &Counted) -> usize {
-    let (skip, kind) = if v4 { (20, 0) } else { (0, 129) };
     let mut packet = [0; 256];
     let mut last = Instant::now();
     // Replies on the way when the last ping was sent count too.
     while !ended.load(Ordering::Relaxed) || last.elapsed() < LAST_REPLY {
         match raw.recv(&mut packet) {
-            Ok(length)
-                if length >= skip + 8
-                    && packet[skip] == kind
-                    && packet[skip + 4..skip + 6] == *b"tl" =>
-            {
+            Ok(length) if is_reply(&packet[..length], v4) => {
                 counted.replies.fetch_add(1, Ordering::Relaxed);
                 last = Instant::now();
             }
@@ -177,6 +172,12 @@ fn count_replies(raw: &UdpSocket, v4: bool, ended: &AtomicBool, counted: &Counte
         }
     }
     counted.replies.load(Ordering::Relaxed)
+}
+
+/// Whether it answers a request of ours.
+pub fn is_reply(packet: &[u8], v4: bool) -> bool {
+    let (skip, kind) = if v4 { (20, 0) } else { (0, 129) };
+    packet.len() >= skip + 8 && packet[skip] == kind && packet[skip + 4..skip + 6] == *b"tl"
 }
 
 /// Sends so many bytes by TCP as fast as they go and waits until all are there.

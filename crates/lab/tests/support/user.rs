@@ -36,7 +36,8 @@ impl User {
     pub fn output(&self, command: &mut Command) -> Output {
         let kubectl = binary("kubectl");
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = [kubectl.parent().unwrap().to_owned()];
+        let own = program("tombolo");
+        let folders = [&kubectl, &own].map(|program| program.parent().unwrap().to_owned());
         let folders = folders.into_iter().chain(std::env::split_paths(&path));
         command
             .env("KUBECONFIG", &self.configuration)

@@ -16,6 +16,10 @@ pub(crate) fn config() -> Config {
         pod_mtu: 1450,
         sources: vec![Source::File],
         reads_clusters: false,
+        zone: None,
+        default_global_namespace: true,
+        name_service: None,
+        balancing: Default::default(),
     }
 }
 

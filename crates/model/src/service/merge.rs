@@ -1,11 +1,24 @@
 //! All services of a node, made of definitions and offers as they come and go.
 
+mod maglev;
+mod recovery;
+mod spaces;
+
 use super::{
-    Backend, BackendPath, Definition, Frontend, FrontendPath, Kind, Offer, Offered, State,
-    WEIGHT_DEFAULT,
-    pool::{Changed, Claim, Claimed, Pool, Rank, Terms},
+    Backend, BackendPath, Balancing, Barred, Definition, Frontend, FrontendPath, Grades, Kind,
+    Offer, Offered, Silent,
+    check::Checks,
+    claims::{Origin, claim, kept, origin, touch, touch_all, unclaim},
+    names::Hosts,
+    pool::{Pool, Terms},
+    sources::barred,
 };
-use crate::{event::Event, fact::Source, id::ClusterId, record::Namespaced, tables::Tables};
+use crate::{
+    event::Event, fact::Source, id::ClusterId, name, name::NameService, record::Namespaced,
+    tables::Tables,
+};
+use ipnet::IpNet;
+use spaces::Spaces;
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
@@ -18,14 +31,28 @@ use std::{
 pub(crate) enum Row {
     Frontend(Frontend),
     Backend(Frontend, Backend),
+    /// The table of a pool.
+    Maglev(Frontend),
 }
 
 /// What this node is among the services' backends.
 #[derive(Clone, Debug)]
 pub(crate) struct Here {
     pub(crate) cluster: ClusterId,
+    pub(crate) cluster_name: Arc<str>,
     pub(crate) node: Arc<str>,
     pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) pod_ranges: Vec<IpNet>,
+    pub(crate) zone: Option<Arc<str>>,
+    /// Who of the others does not answer.
+    pub(crate) silent: Silent,
+    /// Of clusters that are awaited.
+    pub(crate) names: BTreeMap<ClusterId, Arc<str>>,
+    /// Whom pods ask for names.
+    pub(crate) name_service: Option<NameService>,
+    /// What a namespace is that does not say it.
+    pub(crate) default_global_namespace: bool,
+    pub(crate) balancing: Balancing,
 }
 
 pub(crate) struct Services {
@@ -38,12 +65,26 @@ pub(crate) struct Services {
     owners: BTreeMap<Frontend, BTreeSet<(Kind, Namespaced)>>,
     /// What the kernel held at start of clusters that have not been heard since, by pool.
     kept: BTreeMap<Frontend, BTreeMap<Backend, BackendPath>>,
+    hosts: Hosts,
+    spaces: Spaces,
+    pub(super) checks: Checks,
     touched: BTreeSet<Row>,
+    /// Backends may be at other places than they were when that was asked last.
+    moved: bool,
 }
 
 pub(super) struct Service {
     pub(super) definition: Held<Definition>,
+    /// What was told, where its namespace keeps it from being that.
+    pub(super) told: Option<Box<Definition>>,
     pub(super) pools: Vec<Pool>,
+}
+
+impl Service {
+    /// What answers pods and the node, beside what answers the world alone.
+    pub(super) fn inside(&self) -> impl Iterator<Item = &Pool> {
+        self.pools.iter().filter(|pool| !pool.outside)
+    }
 }
 
 pub(super) struct Held<T> {
@@ -51,11 +92,11 @@ pub(super) struct Held<T> {
     generation: u64,
 }
 
-/// Where an offer comes from: whose it is, and the slice's name, which a record has none of.
+/// Where a backend is, as far as its cluster tells.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Origin {
-    pub(super) source: Source,
-    pub(super) slice: Option<Arc<str>>,
+pub(crate) enum Seat {
+    Node(ClusterId, Arc<str>),
+    Address(ClusterId, IpAddr),
 }
 
 /// Both kinds of what clusters offer.
@@ -74,38 +115,12 @@ impl Services {
             slices: BTreeMap::new(),
             owners: BTreeMap::new(),
             kept: BTreeMap::new(),
+            hosts: Hosts::default(),
+            spaces: Spaces::default(),
+            checks: Checks::default(),
             touched: BTreeSet::new(),
+            moved: true,
         }
-    }
-
-    /// Takes what the kernel holds of other clusters for theirs, until `heard` is called of them.
-    pub(crate) fn recover(&mut self, tables: &Tables) {
-        for ((pool, backend), path) in &tables.backends {
-            if path.cluster != self.here.cluster {
-                self.kept.entry(*pool).or_default().insert(*backend, *path);
-            }
-        }
-    }
-
-    pub(crate) fn kept_clusters(&self) -> BTreeSet<ClusterId> {
-        let paths = self.kept.values().flat_map(BTreeMap::values);
-        paths.map(|path| path.cluster).collect()
-    }
-
-    /// A cluster has told all, or is in the mesh no more: what was kept for it goes.
-    pub(crate) fn heard(&mut self, cluster: ClusterId) {
-        let meant = |claim: &Claim| claim.rank == Rank::Kept && claim.cluster == cluster;
-        for (name, backends) in &mut self.kept {
-            backends.retain(|_, path| path.cluster != cluster);
-            let owner = owner(&self.owners, name).and_then(|owner| self.services.get_mut(owner));
-            let pool = owner.and_then(|service| pool_named(&mut service.pools, name));
-            let Some(pool) = pool else { continue };
-            for (backend, claim) in pool.claimed_by(meant) {
-                let changed = pool.unclaim(backend, &claim);
-                touch(&mut self.touched, pool, backend, changed);
-            }
-        }
-        self.kept.retain(|_, backends| !backends.is_empty());
     }
 
     pub(crate) fn handle_definition(
@@ -190,6 +205,58 @@ impl Services {
         }
     }
 
+    /// Others are silent than were: their backends lose what they have, as far as there are others.
+    pub(crate) fn fall_silent(&mut self, silent: Silent) {
+        self.here.silent = silent;
+        let silent = &self.here.silent;
+        for service in self.services.values_mut() {
+            for pool in &mut service.pools {
+                let changes = pool.judge_lost(|backend, claim, claimed| {
+                    silent.lost(claim.cluster, claimed.node.as_deref(), backend.ip)
+                });
+                for (backend, changed) in changes {
+                    touch(&mut self.touched, pool, backend, changed);
+                }
+            }
+        }
+    }
+
+    /// The node is in another zone than it was: what is meant for zones is weighed anew.
+    pub(crate) fn locate(&mut self, zone: Option<Arc<str>>) {
+        if self.here.zone == zone {
+            return;
+        }
+        self.here.zone = zone;
+        for ((name, origin), held) in &self.offers {
+            let Some(service) = self.services.get_mut(name) else {
+                continue;
+            };
+            let (here, touched) = (&self.here, &mut self.touched);
+            let mut note = |pool: &Pool, backend, changed| touch(touched, pool, backend, changed);
+            let endpoints = held.value.endpoints.iter();
+            for (ip, offered) in endpoints.filter(|(_, offered)| offered.hints.is_some()) {
+                let pools = &mut service.pools;
+                claim(pools, *ip, offered, &held.value, origin, here, &mut note);
+            }
+        }
+    }
+
+    /// Where other clusters' backends are that may be used here, each place once; nothing if that has not changed.
+    pub(crate) fn take_places(&mut self) -> Option<BTreeSet<Seat>> {
+        if !mem::take(&mut self.moved) {
+            return None;
+        }
+        let global = self.services.values();
+        let global = global.filter(|service| service.definition.value.sharing.global);
+        let places = global.flat_map(|service| service.pools.iter().flat_map(Pool::places));
+        let others = places.filter(|(cluster, _, _)| *cluster != self.here.cluster);
+        let seats = others.map(|(cluster, node, ip)| match node {
+            Some(name) => Seat::Node(cluster, name.clone()),
+            None => Seat::Address(cluster, ip),
+        });
+        Some(seats.collect())
+    }
+
     /// The rows that may be others than they were when this was asked last.
     pub(crate) fn take_touched(&mut self) -> BTreeSet<Row> {
         mem::take(&mut self.touched)
@@ -198,21 +265,38 @@ impl Services {
     pub(crate) fn frontend(&self, frontend: &Frontend) -> Option<FrontendPath> {
         let (_, name) = self.owners.get(frontend)?.first()?;
         let service = self.services.get(name)?;
-        let (_, _, port) = service
+        let (kind, _, port) = service
             .definition
             .value
             .frontends(&self.here.addresses)
             .find(|(_, other, _)| other == frontend)?;
         // The pool of the address's own family, as far as the service has a name for one.
-        let pool = service.pools.iter().find(|pool| {
-            pool.port == port.name
-                && pool.name.protocol == port.protocol
-                && pool.name.ip.is_ipv4() == frontend.ip.is_ipv4()
-        })?;
-        // Where another service has the name, the pool is that one's.
-        (owner(&self.owners, &pool.name) == Some(name)).then_some(FrontendPath {
-            pool: pool.name,
-            affinity_s: service.definition.value.affinity_s,
+        let mut pools = service.pools.iter().filter(|pool| {
+            pool.is_of(&port.name, port.protocol, frontend.ip)
+                // Where another service has the name, the pool is that one's.
+                && owner(&self.owners, &pool.name) == Some(name)
+        });
+        let pool = pools.clone().find(|pool| !pool.outside)?.name;
+        let definition = &service.definition.value;
+        let sources = definition.sources_at(kind, frontend.ip);
+        // A ClusterIP is for the cluster.
+        let outside = match kind {
+            Kind::ClusterIp => None,
+            Kind::LoadBalancer if sources.is_some_and(|ranges| ranges.is_empty()) => None,
+            _ if definition.outside_node_only != definition.node_only => {
+                pools.find(|pool| pool.outside).map(|pool| pool.name)
+            }
+            _ => Some(pool),
+        };
+        Some(FrontendPath {
+            pool,
+            affinity_s: definition.affinity_s,
+            outside,
+            sources: sources.filter(|_| outside.is_some()).cloned(),
+            barred: sources.map_or(Barred::default(), |ranges| {
+                barred(ranges, &self.here, frontend.ip.is_ipv4())
+            }),
+            agent_answers: frontend.port == name::PORT && self.asks_names(name),
         })
     }
 
@@ -236,9 +320,31 @@ impl Services {
                         Some(((pool.name, *backend), verdict.path?))
                     });
                     tables.backends.extend(rows);
+                    let table = self.maglev(&pool.name);
+                    tables
+                        .maglev
+                        .extend(table.map(|table| (pool.name, table.digest())));
                 }
             }
         }
+    }
+
+    fn asks_names(&self, service: &Namespaced) -> bool {
+        let asked = self.here.name_service.as_ref();
+        asked.is_some_and(|asked| asked.service == *service)
+    }
+
+    pub(super) fn owners(&self) -> &BTreeMap<Frontend, BTreeSet<(Kind, Namespaced)>> {
+        &self.owners
+    }
+
+    pub(super) fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    pub(super) fn is_lost(&self, cluster: ClusterId, offered: &Offered, ip: IpAddr) -> bool {
+        let silent = &self.here.silent;
+        silent.lost(cluster, offered.node.as_deref(), ip).is_some()
     }
 
     pub(super) fn here(&self) -> &Here {
@@ -273,20 +379,31 @@ impl Services {
 
     /// Makes a service anew, or ends it. Every row of it is looked at again.
     fn define(&mut self, name: Namespaced, definition: Option<Held<Definition>>) {
-        if let (Some(service), Some(now)) = (self.services.get_mut(&name), &definition)
+        let definition = definition.map(|held| {
+            let (value, told) = self.in_its_namespace(&name, held.value);
+            let generation = held.generation;
+            (Held { value, generation }, told)
+        });
+        if let (Some(service), Some((now, told))) = (self.services.get_mut(&name), &definition)
             && service.definition.value == now.value
+            && service.told == *told
         {
             service.definition.generation = now.generation;
             return;
         }
+        self.moved = true;
         if let Some(former) = self.services.remove(&name) {
             self.touch_service(&former);
+            self.checks.end(&name, &former.definition.value);
             let frontends: Vec<_> = self.frontends_of(&former.definition.value);
             for (kind, frontend) in frontends {
                 self.disown(frontend, &(kind, name.clone()));
             }
         }
-        let Some(definition) = definition else { return };
+        let Some((definition, told)) = definition else {
+            return;
+        };
+        self.checks.define(&name, &definition.value);
         for (kind, frontend) in self.frontends_of(&definition.value) {
             self.touch_frontend(frontend);
             self.owners
@@ -297,6 +414,7 @@ impl Services {
         let mut service = Service {
             pools: self.pools(&definition.value),
             definition,
+            told,
         };
         for (origin, held) in self.offers_of(&name) {
             for (ip, offered) in &held.value.endpoints {
@@ -313,7 +431,7 @@ impl Services {
         }
         for pool in &mut service.pools {
             for (backend, path) in self.kept.get(&pool.name).into_iter().flatten() {
-                let (claim, claimed) = kept(path);
+                let (claim, claimed) = kept(backend, path, &self.here);
                 pool.claim(*backend, claim, claimed);
             }
         }
@@ -329,14 +447,43 @@ impl Services {
     fn pools(&self, definition: &Definition) -> Vec<Pool> {
         let terms = Terms {
             sharing: definition.sharing,
+            grades: Arc::new(definition.grades.clone()),
             own: self.here.cluster,
             only_node: definition.node_only.then(|| self.here.node.clone()),
         };
-        definition
+        let own = definition
             .frontends(&[])
             .filter(|(kind, _, _)| *kind == Kind::ClusterIp)
-            .map(|(_, frontend, port)| Pool::new(frontend, port.name.clone(), terms.clone()))
-            .collect()
+            .map(|(_, frontend, port)| Pool::new(frontend, port.name.clone(), terms.clone()));
+        own.chain(self.outside_pools(definition, &terms)).collect()
+    }
+
+    /// Those for what comes from outside, where others answer that; each is named after the first address that leads to it.
+    fn outside_pools(&self, definition: &Definition, terms: &Terms) -> Vec<Pool> {
+        let mut pools: Vec<Pool> = Vec::new();
+        if definition.outside_node_only == definition.node_only {
+            return pools;
+        }
+        let mut open: Vec<_> = definition
+            .frontends(&self.here.addresses)
+            .filter(|(kind, _, _)| *kind != Kind::ClusterIp)
+            .collect();
+        // The node's own addresses are the last to change.
+        open.sort_by_key(|(kind, _, _)| *kind != Kind::NodePort);
+        for (_, frontend, port) in open {
+            let mut made = pools.iter();
+            let has_pool = made.any(|pool| pool.is_of(&port.name, port.protocol, frontend.ip));
+            if !has_pool {
+                let terms = Terms {
+                    only_node: definition.outside_node_only.then(|| self.here.node.clone()),
+                    ..terms.clone()
+                };
+                let mut pool = Pool::new(frontend, port.name.clone(), terms);
+                pool.outside = true;
+                pools.push(pool);
+            }
+        }
+        pools
     }
 
     fn disown(&mut self, frontend: Frontend, claim: &(Kind, Namespaced)) {
@@ -354,6 +501,8 @@ impl Services {
         self.touched.insert(Row::Frontend(frontend));
         let claims = self.owners.get(&frontend).into_iter().flatten();
         for service in claims.filter_map(|(_, name)| self.services.get(name)) {
+            let pools = service.pools.iter().map(|pool| Row::Maglev(pool.name));
+            self.touched.extend(pools);
             if let Some(pool) = service.pools.iter().find(|pool| pool.name == frontend) {
                 touch_all(&mut self.touched, pool);
                 let definition = &service.definition.value;
@@ -375,7 +524,20 @@ impl Services {
 
     /// Takes up what differs from the former offer at this place.
     fn offer(&mut self, key: (Namespaced, Origin), now: Option<Held<Offer>>) {
+        self.moved = true;
         let former = self.offers.remove(&key);
+        if let Some(held) = &former {
+            self.hosts.forget(&key, &held.value);
+        }
+        if key.1.source == Source::Kubernetes {
+            let node = &self.here.node;
+            if let Some(held) = &now {
+                self.checks.add(&held.value, node);
+            }
+            if let Some(held) = &former {
+                self.checks.take(&held.value, node);
+            }
+        }
         if let Some(service) = self.services.get_mut(&key.0) {
             let (here, touched) = (&self.here, &mut self.touched);
             let mut note = |pool: &Pool, backend, changed| touch(touched, pool, backend, changed);
@@ -414,33 +576,8 @@ impl Services {
             }
         }
         if let Some(held) = now {
+            self.hosts.note(&key, &held.value);
             self.offers.insert(key, held);
-        }
-    }
-}
-
-fn origin(source: Source, format: Format, name: &Namespaced) -> Origin {
-    Origin {
-        source,
-        slice: (format == Format::Slice).then(|| name.name.as_str().into()),
-    }
-}
-
-impl Origin {
-    fn claim(&self, here: &Here) -> Claim {
-        let cluster = match self.source {
-            Source::Cluster(id) => id,
-            Source::Kubernetes | Source::File => here.cluster,
-        };
-        let rank = match &self.slice {
-            Some(_) if cluster == here.cluster => Rank::Own,
-            Some(_) => Rank::Slice,
-            None => Rank::Record,
-        };
-        Claim {
-            rank,
-            cluster,
-            part: self.slice.clone().unwrap_or_else(|| "".into()),
         }
     }
 }
@@ -454,99 +591,4 @@ fn owner<'a>(
 
 fn pool_named<'a>(pools: &'a mut [Pool], name: &Frontend) -> Option<&'a mut Pool> {
     pools.iter_mut().find(|pool| pool.name == *name)
-}
-
-/// What an endpoint is in a pool, if it is of it.
-fn at(pool: &Pool, ip: IpAddr, offered: &Offered) -> Option<Backend> {
-    let is_of_family = pool.name.ip.is_ipv4() == ip.is_ipv4();
-    let port = offered.ports.iter().find(|port| {
-        is_of_family && port.name == pool.port && port.protocol == pool.name.protocol
-    })?;
-    Some(Backend {
-        ip,
-        port: port.port,
-    })
-}
-
-fn claim(
-    pools: &mut [Pool],
-    ip: IpAddr,
-    offered: &Offered,
-    offer: &Offer,
-    origin: &Origin,
-    here: &Here,
-    mut note: impl FnMut(&Pool, Backend, Changed),
-) {
-    for pool in pools {
-        if let Some(backend) = at(pool, ip, offered) {
-            let claimed = Claimed {
-                state: offered.state,
-                weight: offer.weight,
-                node: offered.node.clone(),
-                cluster: offer.cluster.clone(),
-            };
-            let changed = pool.claim(backend, origin.claim(here), claimed);
-            note(pool, backend, changed);
-        }
-    }
-}
-
-/// Takes back what an endpoint was in pools where it is not so any more.
-fn unclaim(
-    pools: &mut [Pool],
-    ip: IpAddr,
-    offered: &Offered,
-    after: Option<&Offered>,
-    origin: &Origin,
-    here: &Here,
-    mut note: impl FnMut(&Pool, Backend, Changed),
-) {
-    for pool in pools {
-        let now = after.and_then(|after| at(pool, ip, after));
-        if let Some(backend) = at(pool, ip, offered).filter(|backend| now != Some(*backend)) {
-            let changed = pool.unclaim(backend, &origin.claim(here));
-            note(pool, backend, changed);
-        }
-    }
-}
-
-fn kept(path: &BackendPath) -> (Claim, Claimed) {
-    let claim = Claim {
-        rank: Rank::Kept,
-        cluster: path.cluster,
-        part: "".into(),
-    };
-    // Without weight it was on its way out, or waited for its cluster's turn, in which it counts as if it was.
-    let (state, weight) = match path.weight {
-        0 => (State::Terminating, WEIGHT_DEFAULT),
-        weight => (State::Active, weight),
-    };
-    let claimed = Claimed {
-        state,
-        weight,
-        node: None,
-        cluster: format!("cluster {}", path.cluster).into(),
-    };
-    (claim, claimed)
-}
-
-fn touch(touched: &mut BTreeSet<Row>, pool: &Pool, backend: Backend, changed: Changed) {
-    match changed {
-        Changed::Nothing => {}
-        Changed::One => {
-            touched.insert(Row::Backend(pool.name, backend));
-        }
-        Changed::All => {
-            // It may have gone from the pool.
-            touched.insert(Row::Backend(pool.name, backend));
-            touch_all(touched, pool);
-        }
-    }
-}
-
-fn touch_all(touched: &mut BTreeSet<Row>, pool: &Pool) {
-    touched.extend(
-        pool.backends()
-            .map(|backend| Row::Backend(pool.name, *backend)),
-    );
 }

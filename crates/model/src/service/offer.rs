@@ -1,6 +1,6 @@
 //! What a cluster offers under a service's name: a slice of its own, or a record of a peer.
 
-use super::{Protocol, WEIGHT_DEFAULT, annotation::weight};
+use super::{Hints, Protocol, WEIGHT_DEFAULT, annotation::weight};
 use crate::record::{Conditions, EndpointSlice, Namespaced, Service};
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
@@ -20,6 +20,10 @@ pub struct Offer {
 pub struct Offered {
     pub state: State,
     pub node: Option<Arc<str>>,
+    /// If it has a name of its own.
+    pub hostname: Option<Arc<str>>,
+    /// For whom it is meant; of the own cluster's alone.
+    pub hints: Option<Arc<Hints>>,
     /// Most endpoints of an offer have the same ones.
     pub ports: Arc<[OfferedPort]>,
 }
@@ -89,6 +93,8 @@ impl Offer {
             let offered = Offered {
                 state: State::Active,
                 node: None,
+                hostname: record.hostnames.get(ip).and_then(|name| hostname(name)),
+                hints: None,
                 ports: intern(&mut shared, ports),
             };
             endpoints.insert(*ip, offered);
@@ -124,6 +130,9 @@ impl Offer {
                 let offered = Offered {
                     state: State::of(endpoint.conditions),
                     node: endpoint.node.as_deref().map(Arc::from),
+                    hostname: endpoint.hostname.as_deref().and_then(hostname),
+                    // Where they are meant for zones, these are its own cluster's.
+                    hints: None,
                     ports: ports.clone(),
                 };
                 endpoints.insert(*ip, offered);
@@ -144,6 +153,11 @@ impl Offer {
             problems,
         })
     }
+}
+
+/// None if it is empty, as peers may write it.
+fn hostname(name: &str) -> Option<Arc<str>> {
+    (!name.is_empty()).then(|| name.into())
 }
 
 fn intern(shared: &mut Vec<Arc<[OfferedPort]>>, ports: Vec<OfferedPort>) -> Arc<[OfferedPort]> {

@@ -3,9 +3,14 @@
 //! Whether a cluster's backends are used depends on counts alone, so that one changed backend is weighed without a look at
 //! the others; only where the counts turn the rule do all rows change.
 
-use super::{Affinity, Backend, BackendPath, Frontend, Sharing, State};
+use super::{
+    Backend, BackendPath, Frontend, Grades, Protocol, Sharing, State,
+    hint::{Hint, Near, Tally},
+    rule::{self, Count, Portion, Rule},
+    silent::Lost,
+};
 use crate::id::ClusterId;
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
 /// One port of a service in one family.
 #[derive(Clone, Debug)]
@@ -14,14 +19,21 @@ pub(super) struct Pool {
     pub name: Frontend,
     pub port: String,
     pub terms: Terms,
+    /// Only for what comes from outside, since other backends answer that than what comes from pods.
+    pub outside: bool,
     members: BTreeMap<Backend, Member>,
-    counts: [Count; 2],
+    /// By tier.
+    counts: Vec<Count>,
+    /// Of those where nobody answers, which `counts` leaves out.
+    lost: Vec<Count>,
+    hints: Tally,
 }
 
 /// What the service's definition says of who may answer.
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
     pub sharing: Sharing,
+    pub grades: Arc<Grades>,
     pub own: ClusterId,
     /// Set if only this node's backends may answer.
     pub only_node: Option<Arc<str>>,
@@ -60,28 +72,9 @@ pub(super) struct Claimed {
     pub weight: u16,
     pub node: Option<Arc<str>>,
     pub cluster: Arc<str>,
-}
-
-/// Of one group: of the own cluster or of others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Count {
-    active: usize,
-    terminating: usize,
-}
-
-/// What holds for the members of a pool as long as the counts don't turn it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rule {
-    /// Whether local and remote members are used.
-    used: [bool; 2],
-    /// No active one is left among those that are used.
-    last_resort: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Group {
-    Local = 0,
-    Remote = 1,
+    /// Nobody answers where it is.
+    pub lost: Option<Lost>,
+    pub hint: Hint,
 }
 
 /// Why a backend gets what it gets.
@@ -89,8 +82,15 @@ enum Group {
 pub(super) enum Reason {
     Used,
     LastResort,
+    /// Not used: others are where somebody answers.
+    Lost(Lost),
+    /// Used all the same: no other one is left.
+    Blind(Lost),
     LocalPreferred,
     RemotePreferred,
+    EarlierPreferred,
+    OtherZones,
+    OtherNodes,
     Drains,
     Ends,
     NotReady,
@@ -103,15 +103,20 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Reason::Used => "ready",
+            Reason::Lost(_) => "nobody answers there",
+            Reason::Blind(_) => "nobody answers there, and no other backend is left",
             Reason::LastResort => "on its way out, but none that is used is ready",
             Reason::LocalPreferred => "affinity local: this cluster has ready backends",
             Reason::RemotePreferred => "affinity remote: other clusters have ready backends",
+            Reason::EarlierPreferred => "cluster-order: a cluster that comes before it takes all",
+            Reason::OtherZones => "for other zones: this one has ready backends of its own",
+            Reason::OtherNodes => "for other nodes: this one has ready backends of its own",
             Reason::Drains => "on its way out: keeps its connections, gets no new ones",
             Reason::Ends => "on its way out and not serving: gets no new connections",
             Reason::NotReady => "not ready",
             Reason::NoWeight => "its weight is 0: keeps its connections, gets no new ones",
             Reason::NotGlobal => "the service is not global in this cluster",
-            Reason::OtherNode => "internalTrafficPolicy Local: it is on another node",
+            Reason::OtherNode => "traffic policy Local: it is on another node",
         })
     }
 }
@@ -136,13 +141,24 @@ pub(super) enum Changed {
 
 impl Pool {
     pub(super) fn new(name: Frontend, port: String, terms: Terms) -> Pool {
+        let tiers = rule::tiers(terms.sharing.affinity, &terms.grades);
         Pool {
             name,
             port,
             terms,
+            outside: false,
             members: BTreeMap::new(),
-            counts: [Count::default(); 2],
+            counts: vec![Count::default(); tiers],
+            lost: vec![Count::default(); tiers],
+            hints: Tally::default(),
         }
+    }
+
+    /// Whether it is of this port, and of the address's family.
+    pub(super) fn is_of(&self, port: &str, protocol: Protocol, ip: IpAddr) -> bool {
+        self.port == port
+            && self.name.protocol == protocol
+            && self.name.ip.is_ipv4() == ip.is_ipv4()
     }
 
     pub(super) fn claim(&mut self, backend: Backend, claim: Claim, claimed: Claimed) -> Changed {
@@ -177,10 +193,10 @@ impl Pool {
             return Changed::Nothing;
         }
         if let Some((claim, claimed)) = former {
-            self.count(&claim, &claimed, |count| *count -= 1);
+            self.count(&claim, &claimed, Count::take, Tally::take);
         }
         if let Some((claim, claimed)) = now {
-            self.count(&claim, &claimed, |count| *count += 1);
+            self.count(&claim, &claimed, Count::add, Tally::add);
         }
         if self.rule() == before {
             Changed::One
@@ -189,24 +205,50 @@ impl Pool {
         }
     }
 
-    fn count(&mut self, claim: &Claim, claimed: &Claimed, change: impl FnOnce(&mut usize)) {
-        if self.barred(claim, claimed).is_some() || claimed.weight == 0 {
+    fn count(
+        &mut self,
+        claim: &Claim,
+        claimed: &Claimed,
+        change: impl FnOnce(&mut Count, State, u16),
+        change_hints: impl FnOnce(&mut Tally, Hint, u16),
+    ) {
+        let weight = self.weight(claim, claimed);
+        if self.barred(claim, claimed).is_some() || weight == 0 {
             return;
         }
-        let count = &mut self.counts[self.group(claim.cluster) as usize];
-        match claimed.state {
-            State::Active => change(&mut count.active),
-            State::Terminating => change(&mut count.terminating),
-            State::Ending | State::NotReady => {}
+        let tier = self.tier(claim, claimed);
+        let counts = match claimed.lost {
+            None => &mut self.counts,
+            Some(_) => &mut self.lost,
+        };
+        change(&mut counts[tier], claimed.state, weight);
+        if self.may_be_hinted(claim) && claimed.state == State::Active {
+            self.hints.tier = tier;
+            change_hints(&mut self.hints, claimed.hint, weight);
         }
     }
 
-    fn group(&self, cluster: ClusterId) -> Group {
-        if cluster == self.terms.own {
-            Group::Local
-        } else {
-            Group::Remote
+    /// Whether hints say something of it here: a node that answers alone needs none.
+    fn may_be_hinted(&self, claim: &Claim) -> bool {
+        claim.cluster == self.terms.own && self.terms.only_node.is_none()
+    }
+
+    fn tier(&self, claim: &Claim, claimed: &Claimed) -> usize {
+        let Terms {
+            sharing, grades, ..
+        } = &self.terms;
+        let is_own = claim.cluster == self.terms.own;
+        rule::tier(sharing.affinity, grades, &claimed.cluster, is_own)
+    }
+
+    /// Against the others of its tier.
+    fn weight(&self, claim: &Claim, claimed: &Claimed) -> u16 {
+        if claim.rank == Rank::Kept {
+            return claimed.weight;
         }
+        let is_own = claim.cluster == self.terms.own;
+        let grades = &self.terms.grades;
+        grades.weigh(claimed.weight, &claimed.cluster, is_own)
     }
 
     fn barred(&self, claim: &Claim, claimed: &Claimed) -> Option<Reason> {
@@ -221,64 +263,130 @@ impl Pool {
         elsewhere.then_some(Reason::OtherNode)
     }
 
-    /// As Cilium has it: healthy are those that are active or on their way out.
     fn rule(&self) -> Rule {
-        let [local, remote] = self.counts;
-        let healthy = |count: Count| count.active + count.terminating > 0;
-        let used = match self.terms.sharing.affinity {
-            Affinity::None => [true, true],
-            Affinity::Local => [true, local.active == 0 && healthy(remote)],
-            Affinity::Remote => [!healthy(remote) && healthy(local), true],
-        };
-        let active: usize = (0..2)
-            .filter(|group| used[*group])
-            .map(|group| self.counts[group].active)
-            .sum();
-        Rule {
-            used,
-            last_resort: active == 0,
-        }
+        let Terms {
+            sharing, grades, ..
+        } = &self.terms;
+        Rule::of(
+            sharing.affinity,
+            grades,
+            &self.counts,
+            &self.lost,
+            &self.hints,
+        )
     }
 
     pub(super) fn verdict(&self, backend: &Backend) -> Option<Verdict<'_>> {
-        self.judge(self.members.get(backend)?, self.rule())
+        self.judge(self.members.get(backend)?, &self.rule())
     }
 
     pub(super) fn verdicts(&self) -> impl Iterator<Item = (&Backend, Verdict<'_>)> {
         let rule = self.rule();
-        let judged = move |(backend, member)| Some((backend, self.judge(member, rule)?));
+        let judged = move |(backend, member)| Some((backend, self.judge(member, &rule)?));
         self.members.iter().filter_map(judged)
     }
 
-    fn judge<'a>(&self, member: &'a Member, rule: Rule) -> Option<Verdict<'a>> {
+    fn judge<'a>(&self, member: &'a Member, rule: &Rule) -> Option<Verdict<'a>> {
         let (claim, claimed) = member.believed()?;
-        let group = self.group(claim.cluster);
+        let lost = claimed.lost.filter(|_| !rule.blind);
+        let weight = self.weight(claim, claimed);
+        let portion = rule.portion(self.tier(claim, claimed));
         let (weight, reason) = match (self.barred(claim, claimed), claimed.state) {
             (Some(reason), _) => (None, reason),
             (None, State::NotReady) => (None, Reason::NotReady),
             (None, State::Ending) => (Some(0), Reason::Ends),
-            (None, _) if claimed.weight == 0 => (Some(0), Reason::NoWeight),
-            (None, _) if !rule.used[group as usize] => match group {
-                Group::Local => (Some(0), Reason::RemotePreferred),
-                Group::Remote => (Some(0), Reason::LocalPreferred),
-            },
-            (None, State::Active) => (Some(claimed.weight), Reason::Used),
-            (None, State::Terminating) if rule.last_resort => {
-                (Some(claimed.weight), Reason::LastResort)
+            (None, _) if weight == 0 => (Some(0), Reason::NoWeight),
+            (None, _) if let Some(lost) = lost => (Some(0), Reason::Lost(lost)),
+            (None, _) if portion == Portion::Nothing => (Some(0), self.preferred(claim.cluster)),
+            (None, State::Active) if claimed.hint.is_for_others(rule.near) => {
+                (Some(0), Pool::left(rule.near))
             }
+            (None, State::Active) => (Some(portion.of(weight)), Reason::Used),
+            (None, State::Terminating) if rule.last_resort => (Some(weight), Reason::LastResort),
             (None, State::Terminating) => (Some(0), Reason::Drains),
+        };
+        let reason = match (reason, claimed.lost) {
+            (Reason::Used | Reason::LastResort, Some(lost)) => Reason::Blind(lost),
+            (reason, _) => reason,
         };
         let cluster = claim.cluster;
         Some(Verdict {
-            path: weight.map(|weight| BackendPath { cluster, weight }),
+            path: weight.map(|weight| BackendPath {
+                cluster,
+                weight,
+                lost: lost.is_some(),
+            }),
             reason,
             claimed,
             cluster,
         })
     }
 
+    /// Some are ready, and none of them may be given anything.
+    pub(super) fn has_no_weight(&self) -> bool {
+        let judged = self
+            .verdicts()
+            .filter(|(_, verdict)| verdict.path.is_some());
+        let ready = judged.filter(|(_, verdict)| verdict.claimed.state == State::Active);
+        let mut ready = ready.peekable();
+        ready.peek().is_some() && ready.all(|(_, verdict)| verdict.reason == Reason::NoWeight)
+    }
+
+    /// Why it is left to others.
+    fn left(near: Near) -> Reason {
+        match near {
+            Near::Node => Reason::OtherNodes,
+            Near::All | Near::Zone => Reason::OtherZones,
+        }
+    }
+
+    /// Every ready backend of the own cluster is meant for a zone, and none for this node's.
+    pub(super) fn has_no_zone(&self) -> bool {
+        self.hints.has_no_zone()
+    }
+
+    /// Why a cluster's turn does not come.
+    fn preferred(&self, cluster: ClusterId) -> Reason {
+        match (self.terms.grades.is_ordered(), cluster == self.terms.own) {
+            (true, _) => Reason::EarlierPreferred,
+            (false, true) => Reason::RemotePreferred,
+            (false, false) => Reason::LocalPreferred,
+        }
+    }
+
     pub(super) fn backends(&self) -> impl Iterator<Item = &Backend> {
         self.members.keys()
+    }
+
+    /// Asks of every member anew whether it is lost.
+    pub(super) fn judge_lost(
+        &mut self,
+        is_lost: impl Fn(&Backend, &Claim, &Claimed) -> Option<Lost>,
+    ) -> Vec<(Backend, Changed)> {
+        let mut other = Vec::new();
+        for (backend, member) in &self.members {
+            let mut claims = member.claims.iter();
+            if claims.any(|(claim, claimed)| is_lost(backend, claim, claimed) != claimed.lost) {
+                other.push(*backend);
+            }
+        }
+        let judge = |backend| {
+            let changed = self.change(backend, |member| {
+                for (claim, claimed) in &mut member.claims {
+                    claimed.lost = is_lost(&backend, claim, claimed);
+                }
+            });
+            (backend, changed)
+        };
+        other.into_iter().map(judge).collect()
+    }
+
+    /// Where the believed backends are, each with its cluster and its node if that is told.
+    pub(super) fn places(&self) -> impl Iterator<Item = (ClusterId, Option<&Arc<str>>, IpAddr)> {
+        self.members.iter().filter_map(|(backend, member)| {
+            let (claim, claimed) = member.believed()?;
+            Some((claim.cluster, claimed.node.as_ref(), backend.ip))
+        })
     }
 
     /// The backends that this claim speaks of, for the few claims that end as a whole.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    config::tests::config,
+    config::{Config, tests::config},
     drive::{Recorder, step, wake},
     event::Event,
     fact::{Fact, Source},
@@ -12,8 +12,16 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 mod affinity;
 mod annotation;
+mod check;
+mod grades;
+mod hints;
 mod oracle;
+mod outside;
 mod recovery;
+mod silent;
+mod sources;
+mod spaces;
+mod tables;
 mod trouble;
 
 const T0: Duration = Duration::ZERO;
@@ -49,6 +57,18 @@ impl Bench {
         bench
     }
 
+    /// Starts over what another left.
+    fn over(former: &Recorder, config: Config) -> Bench {
+        let mut world = World::new(config).expect("a config");
+        world.recover(Recovery {
+            tables: former.tables.clone(),
+            records: Vec::new(),
+        });
+        let mut kernel = former.clone();
+        kernel.log.clear();
+        Bench { world, kernel }
+    }
+
     fn tell(&mut self, fact: Fact) {
         let step = step(&mut self.world, &mut self.kernel, fact, T0);
         assert_eq!(step.refused, []);
@@ -70,7 +90,7 @@ impl Bench {
     }
 
     fn view(&self, service: &str) -> ServiceView {
-        self.world.service(&name(service)).expect("the service")
+        self.world.service(&name(service), T0).expect("the service")
     }
 
     /// Each backend's weight in the kernel, by address, and what is said of it.
@@ -139,6 +159,8 @@ fn offer(cluster: &str, service: &str, endpoints: &[(&str, State)]) -> Offer {
         let offered = Offered {
             state: *state,
             node: Some("n1".into()),
+            hostname: None,
+            hints: None,
             ports: ports.clone(),
         };
         (ip.parse().expect("an address"), offered)

@@ -19,6 +19,8 @@ pub(super) struct Sources {
     streams: BTreeMap<(Source, Set), Stream>,
     /// Absent until it is known which clusters there are.
     awaited: Option<BTreeMap<String, Option<ClusterId>>>,
+    /// Kubernetes tells of namespaces.
+    has_namespaces: bool,
 }
 
 /// Where a source is in telling of one set.
@@ -34,6 +36,7 @@ impl Sources {
         Sources {
             streams: BTreeMap::new(),
             awaited: (!config.reads_clusters).then(BTreeMap::new),
+            has_namespaces: config.sources.contains(&Source::Kubernetes),
         }
     }
 
@@ -110,7 +113,8 @@ impl Sources {
     pub(super) fn knows_services(&self) -> bool {
         let own = [Set::Services, Set::EndpointSlices];
         let told = |set: Set| self.has_synced(Source::Kubernetes, set);
-        self.awaited.is_some() && own.into_iter().all(told)
+        let is_scoped = !self.has_namespaces || told(Set::Namespaces);
+        self.awaited.is_some() && is_scoped && own.into_iter().all(told)
     }
 
     /// Whether a cluster may have backends that it has not told of since the start. One of its two formats is enough.

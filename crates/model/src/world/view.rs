@@ -6,10 +6,12 @@ use crate::{
     fact::Set,
     id::EndpointId,
     local::{AddressView, Endpoint, NodeView, ServiceSummary, ServiceView, Status},
+    name::{self, Answer, Question},
     record::Namespaced,
     refusal::Refusal,
+    service::Protocol,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 /// How many refused records a status names one by one.
 const REFUSALS_NAMED_MAX: usize = 8;
@@ -31,8 +33,29 @@ impl World {
     }
 
     /// Who answers for a service, and why; nothing if the own cluster has none of this name.
-    pub fn service(&self, name: &Namespaced) -> Option<ServiceView> {
-        self.services.explain(name)
+    pub fn service(&self, name: &Namespaced, now: Duration) -> Option<ServiceView> {
+        self.services.explain(name, now)
+    }
+
+    /// What is said to whoever asks for a name.
+    pub fn name(&self, question: &Question) -> Answer {
+        match &self.config.name_service {
+            Some(own) if self.knows_services() => name::answer(question, own, &self.services),
+            _ => Answer::Forward,
+        }
+    }
+
+    /// Who answers what the node does not.
+    pub fn name_servers(&self, protocol: Protocol) -> Vec<SocketAddr> {
+        let own = self.config.name_service.as_ref();
+        own.map_or(Vec::new(), |own| {
+            name::servers(own, &self.services, protocol)
+        })
+    }
+
+    /// Whether the own cluster has told all its services.
+    pub fn knows_services(&self) -> bool {
+        self.sources.knows_services()
     }
 
     /// The node itself first.
@@ -158,6 +181,7 @@ impl World {
             let what = match set {
                 Set::Nodes => "node",
                 Set::Addresses => "address",
+                Set::Namespaces => "namespace",
                 Set::Services => "service",
                 Set::EndpointSlices => "endpoint slice",
             };

@@ -13,7 +13,7 @@ use crate::{
     ledger::Wanted,
     node::{Nodes, Seat},
     refusal::Refusal,
-    service::{Backend, BackendPath, Frontend, FrontendPath, Services},
+    service::{Backend, BackendPath, Frontend, FrontendPath, Services, maglev},
     tables::Tables,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -195,6 +195,10 @@ impl Wanted for View<'_> {
 
     fn backend(&self, pool: &Frontend, backend: &Backend) -> Option<BackendPath> {
         self.services.backend(pool, backend)
+    }
+
+    fn maglev(&self, pool: &Frontend) -> Option<maglev::Table> {
+        self.services.maglev(pool)
     }
 
     fn knows_services(&self) -> bool {

@@ -8,6 +8,9 @@ use super::{
 };
 use crate::process::ProcessId;
 
+/// How much later a request may be executed than it was asked.
+const STRAY_MAX: Duration = Duration::from_secs(90);
+
 impl<P> Net<P> {
     /// What of a letter that has come is for the process to see.
     pub(crate) fn arrive(
@@ -65,10 +68,22 @@ impl<P> Net<P> {
                 conn.server_open = false;
                 return is_up.then_some(letter);
             }
+            letter if conn.server_open && conn.strays && letter.is_write() => {
+                self.stray(id, letter);
+            }
             letter if conn.server_open => return Some(letter),
             _ => {}
         }
         None
+    }
+
+    /// The server has taken it, but does not come to it before the connection ends.
+    fn stray(&mut self, conn: ConnId, letter: Letter) {
+        self.conns[conn.0].strays = false;
+        self.reset(conn);
+        let at = self.now + self.up_to(STRAY_MAX);
+        let server = self.conns[conn.0].server;
+        self.happen(at, server, What::Late { conn, letter });
     }
 
     fn arrive_at_client(&mut self, id: ConnId, letter: Letter) -> Option<Letter> {
@@ -274,8 +289,19 @@ impl<P> Net<P> {
         self.conns[id.0].breaks = true;
     }
 
-    /// All answers arrive from now on: one of a watch that was to be lost may have been hours away.
-    pub(crate) fn spare_answers(&mut self) {
-        self.conns.iter_mut().for_each(|conn| conn.breaks = false);
+    /// On some connections, the next write is executed long after the connection has ended.
+    pub(crate) fn stray_some_writes(&mut self) {
+        for conn in &mut self.conns {
+            if conn.client == Client::Open && self.random.below(2) == 0 {
+                conn.strays = true;
+            }
+        }
+    }
+
+    /// No connection breaks any more: the answer of a watch that was to be lost may have been hours away.
+    pub(crate) fn spare_conns(&mut self) {
+        for conn in &mut self.conns {
+            (conn.breaks, conn.strays) = (false, false);
+        }
     }
 }

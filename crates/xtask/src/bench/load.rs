@@ -61,7 +61,7 @@ impl Measure {
     }
 }
 
-const PORT: u16 = 5201;
+pub const PORT: u16 = 5201;
 /// A peer that is silent for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes handed to the kernel in one call of a stream.
@@ -71,14 +71,20 @@ const STEPS: u64 = 32;
 
 /// Measures once; the answer is in `measure.unit()`.
 pub fn run(measure: Measure, ends: &Ends, length: Duration) -> Result<f64> {
+    let at = SocketAddrV4::new(ends.server.address, PORT);
     match measure {
-        Measure::TcpRr => transactions(ends, length, answer_bytes, ask_bytes),
-        Measure::TcpCrr => transactions(ends, length, answer_connections, ask_connections),
+        Measure::TcpRr => transactions(ends, at, length, answer_bytes, ask_bytes),
+        Measure::TcpCrr => connections(ends, at, length),
         Measure::UdpPps => udp::flood(ends, (0, 1), length),
         Measure::UdpPps1Cpu => udp::flood(ends, (0, 0), length),
         Measure::TcpStream => streams(ends, length, 1),
         Measure::TcpStream4 => streams(ends, length, 4),
     }
+}
+
+/// Connections per second to `at`, which is where the server is, or leads there.
+pub fn connections(ends: &Ends, at: SocketAddrV4, length: Duration) -> Result<f64> {
+    transactions(ends, at, length, answer_connections, ask_connections)
 }
 
 /// Runs `body` in the end's namespace and on one CPU. For threads that do nothing else afterwards.
@@ -128,7 +134,13 @@ fn rate(length: Duration, mut step: impl FnMut() -> Result<()>) -> Result<f64> {
 type Answer = fn(&TcpListener) -> Result<()>;
 type Ask = fn(SocketAddrV4, Duration) -> Result<f64>;
 
-fn transactions(ends: &Ends, length: Duration, answer: Answer, ask: Ask) -> Result<f64> {
+fn transactions(
+    ends: &Ends,
+    at: SocketAddrV4,
+    length: Duration,
+    answer: Answer,
+    ask: Ask,
+) -> Result<f64> {
     let address = SocketAddrV4::new(ends.server.address, PORT);
     let (ready, is_ready) = sync_channel(1);
     thread::scope(|scope| {
@@ -144,12 +156,13 @@ fn transactions(ends: &Ends, length: Duration, answer: Answer, ask: Ask) -> Resu
                 is_ready
                     .recv_timeout(PATIENCE)
                     .context("waiting for the server")?;
-                ask(address, length).context("at the client")
+                ask(at, length).context("at the client")
             })
         });
-        let rate = join(client);
-        join(server)?;
-        rate
+        // Where the client fails, the server has waited in vain.
+        let (rate, served) = (join(client), join(server));
+        let rate = rate?;
+        served.map(|()| rate)
     })
 }
 

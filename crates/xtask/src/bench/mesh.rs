@@ -5,6 +5,7 @@ mod copy;
 mod network;
 mod program;
 mod propagation;
+mod remote;
 mod servers;
 mod store;
 
@@ -47,6 +48,8 @@ enum Part {
     Propagation,
     /// An agent that starts in a mesh of a hundred clusters
     Cold,
+    /// What an agent keeps of 250 clusters' 250,000 pods
+    Remote,
 }
 
 impl Part {
@@ -56,6 +59,7 @@ impl Part {
             Self::Copy => "copy",
             Self::Propagation => "propagation",
             Self::Cold => "cold",
+            Self::Remote => "remote",
         }
     }
 
@@ -105,8 +109,15 @@ pub fn run(options: &Options) -> Result<()> {
         );
     }
     lab::build()?;
-    let package = ["--package", "tombolo-agent", "--example", "load"];
-    execute(cargo(&["build", "--locked", "--release"]).args(package))?;
+    // Together, so that what both need is built once.
+    let packages = [
+        "--package",
+        "tombolo-agent",
+        "--package",
+        "tombolo-clustermesh",
+    ];
+    let examples = ["--example", "load", "--example", "remote_memory"];
+    execute(cargo(&["build", "--locked", "--release"]).args(packages.iter().chain(&examples)))?;
     let place = servers::Place::new()?;
     let mut report = Report::new(&["etcd"]);
     for round in 0..options.rounds {
@@ -125,6 +136,7 @@ pub fn run(options: &Options) -> Result<()> {
                     Part::Copy => copy::run(&place, &mut results),
                     Part::Propagation => network::inside(|| propagation::run(&place, &mut results)),
                     Part::Cold => network::inside(|| cold::run(&place, &mut results)),
+                    Part::Remote => remote::run(&mut results),
                 };
                 measured.with_context(|| {
                     format!("measuring {} of side {}", part.name(), side.name())

@@ -3,8 +3,8 @@
 //! All paths cross one veth between two nodes, and both ends have the same MTU on every side, since a larger packet
 //! alone is worth more than any method.
 
-mod kernel;
-mod ours;
+pub mod kernel;
+pub mod ours;
 
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
@@ -83,7 +83,7 @@ impl End {
     }
 
     /// Makes what TCP does here the same on every side and in every round.
-    fn settle(&self) -> Result<()> {
+    pub fn settle(&self) -> Result<()> {
         // What one connection learned about a path would change the next one.
         self.set("net/ipv4/tcp_no_metrics_save", "1")?;
         // Namespaces may only have what the machine allows them; reno is always among it.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::say;
 use crate::process::{binaries, cargo, run};
 
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 9] = [
     "etcd",
     "etcdctl",
     "kube-apiserver",
@@ -16,6 +16,7 @@ const PROGRAMS: [&str; 8] = [
     "kube-scheduler",
     "kubelet",
     "helm",
+    "coredns",
 ];
 
 /// Of exactly the versions that results were written down for, in the user's cache.
@@ -24,7 +25,7 @@ pub fn comparisons() -> Result<()> {
     run(&mut cargo(&["build", "--locked", "--all-targets"]))?;
     say(
         "a real etcd and a real Kubernetes, which labs are made of and tests compare with; built once by Go where they \
-         are missing, about nine minutes in all",
+         are missing, about eleven minutes in all",
     );
     let mut have = Command::new(binaries("debug").join("tombolo"));
     run(have.args(["lab", "binaries", "--exact"]).args(PROGRAMS))

@@ -12,7 +12,7 @@ pub struct Needed {
     pub packages: &'static [&'static str],
 }
 
-pub const PROGRAMS: [Needed; 7] = [
+pub const PROGRAMS: [Needed; 9] = [
     needed("cc", "linker of every Rust program", &["gcc", "libc6-dev"]),
     needed(
         "ip",
@@ -34,6 +34,16 @@ pub const PROGRAMS: [Needed; 7] = [
         "busybox",
         "what small containers of labs and tests are made of",
         &["busybox-static"],
+    ),
+    needed(
+        "dig",
+        "tests ask the lab's name servers with it",
+        &["bind9-dnsutils"],
+    ),
+    needed(
+        "curl",
+        "`tombolo lab --download` fetches programs with it, which a test has it do",
+        &["curl"],
     ),
     needed(
         "update-ca-certificates",

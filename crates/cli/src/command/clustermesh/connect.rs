@@ -9,13 +9,16 @@ use clap::{Args, ValueEnum};
 use tokio::time::sleep;
 use tombolo_control::trust::Own;
 
-use super::{mesh, status};
+use super::{
+    mesh::{self, Given},
+    status,
+};
 use crate::{
     cluster::{Cluster, Extent, Where, block_on, data},
     failure, output,
 };
-use tombolo_control::trust::{ID_KEY, SecretName};
-use tombolo_k8s::client::Api;
+use tombolo_control::trust::{ClientPair, Data, ID_KEY};
+use tombolo_k8s::client::{Api, ObjectName};
 
 #[derive(Args, Debug)]
 pub struct Connect {
@@ -67,6 +70,8 @@ struct Side {
     /// Its cluster.id, as it is.
     text: String,
     extent: Extent,
+    /// The Secret of its etcd, where that has the place of its store.
+    etcd: Option<(ObjectName, Data)>,
     /// Clusters that it is connected with, with their ids.
     peers: Vec<(String, Option<u16>)>,
 }
@@ -117,14 +122,14 @@ impl Connect {
                 ))?;
                 continue;
             }
-            let there = mesh::add(&second.cluster, &first.own, &first.text).await;
+            let there = mesh::add(&second.cluster, &first.given_to(second)?).await;
             there.with_context(|| {
                 format!(
                     "{} has not been told of {}; nothing was changed on {}",
                     names.1, names.0, names.0
                 )
             })?;
-            let here = mesh::add(&first.cluster, &second.own, &second.text).await;
+            let here = mesh::add(&first.cluster, &second.given_to(first)?).await;
             here.with_context(|| {
                 format!(
                     "{} has been told of {}, but {} not of {}: try again",
@@ -188,7 +193,7 @@ impl Side {
                 ),
             ));
         }
-        let secret = Api::SECRETS.name(&cluster.at.namespace, SecretName::OWN);
+        let secret = cluster.secret();
         let found = cluster.client.get(Api::SECRETS, &secret).await?;
         let found = found.with_context(|| format!("Secret {secret} has just gone"))?;
         let text = data(&found)?.remove(ID_KEY).unwrap_or_default();
@@ -205,6 +210,7 @@ impl Side {
         }
         Ok(Side {
             extent: cluster.extent().await?,
+            etcd: cluster.etcd().await?,
             text: String::from_utf8(text).context("cluster.id is no text")?,
             cluster,
             own,
@@ -218,6 +224,39 @@ impl Side {
 
     fn id(&self) -> u16 {
         self.own.introduction.id.0
+    }
+
+    /// What the other one must have of this one.
+    fn given_to(&self, other: &Side) -> Result<Given<'_>> {
+        Ok(Given {
+            own: &self.own,
+            text: &self.text,
+            client: self.client_of(other.name())?,
+        })
+    }
+
+    /// An etcd lets in only whom its own authority vouches for, and only its administrator has that one's key.
+    fn client_of(&self, other: &str) -> Result<Option<ClientPair>> {
+        let Some((secret, data)) = &self.etcd else {
+            return Ok(None);
+        };
+        let user = format!("remote-{other}");
+        let file = |end: &str| data.get(&format!("{user}.{end}")).cloned();
+        let pair = file("crt").zip(file("key"));
+        let (certificate, key) = pair.ok_or_else(|| {
+            failure(
+                format!(
+                    "the mesh of {} is kept in an etcd, and Secret {secret} has no {user}.crt and {user}.key, with which {other} \
+                     could read it",
+                    self.name()
+                ),
+                &format!(
+                    "`tombolo certificates issue {user}` beside the etcd's authority makes them; put both into that Secret, and \
+                     give the etcd a user {user} of the role `remote` (docs/store.md)"
+                ),
+            )
+        })?;
+        Ok(Some(ClientPair { certificate, key }))
     }
 }
 
@@ -263,6 +302,8 @@ fn check(first: &Side, second: &Side) -> Result<()> {
             there.routing
         );
     }
+    first.given_to(second)?;
+    second.given_to(first)?;
     first.extent.clash(ours, &second.extent, theirs)
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tombolo_control::trust::{ID_KEY, Own, SECRET_KEY};
+use tombolo_control::trust::{CLIENT_CERTIFICATE, CLIENT_KEY, ClientPair, ID_KEY, Own, SECRET_KEY};
 use tombolo_k8s::client::{Api, Error, Selection};
 
 use crate::cluster::Cluster;
@@ -85,9 +85,18 @@ pub async fn all(cluster: &Cluster) -> Result<Vec<Mesh>> {
     read.collect()
 }
 
+/// What a cluster must have of a peer.
+pub struct Given<'a> {
+    pub own: &'a Own,
+    /// Its cluster.id, as it is.
+    pub text: &'a str,
+    /// What its etcd lets the cluster in with, where it has one.
+    pub client: Option<ClientPair>,
+}
+
 /// Gives `cluster` the files of `peer`, and lists it. What is right already stays as it is.
-pub async fn add(cluster: &Cluster, peer: &Own, text: &str) -> Result<()> {
-    let name = &peer.introduction.name;
+pub async fn add(cluster: &Cluster, peer: &Given<'_>) -> Result<()> {
+    let name = &peer.own.introduction.name;
     let meshes = all(cluster).await?;
     let listing = meshes
         .iter()
@@ -104,7 +113,7 @@ pub async fn add(cluster: &Cluster, peer: &Own, text: &str) -> Result<()> {
             namespace: cluster.at.namespace.clone(),
         },
     };
-    write_secret(cluster, &secret, peer, text).await?;
+    write_secret(cluster, &secret, peer).await?;
     if listing.is_some() {
         return Ok(());
     }
@@ -141,9 +150,17 @@ pub async fn remove(cluster: &Cluster, peer: &str) -> Result<bool> {
     Ok(found)
 }
 
-async fn write_secret(cluster: &Cluster, secret: &Named, peer: &Own, text: &str) -> Result<()> {
+async fn write_secret(cluster: &Cluster, secret: &Named, peer: &Given<'_>) -> Result<()> {
     let name = Api::SECRETS.name(&secret.namespace, &secret.name);
-    let newest = peer.secrets.first().context("a cluster has a secret")?;
+    let newest = peer.own.secrets.first().context("a cluster has a secret")?;
+    let mut data = json!({
+        ID_KEY: STANDARD.encode(peer.text),
+        SECRET_KEY: STANDARD.encode(newest.bytes()),
+    });
+    if let Some(ClientPair { certificate, key }) = &peer.client {
+        data[CLIENT_CERTIFICATE] = STANDARD.encode(certificate).into();
+        data[CLIENT_KEY] = STANDARD.encode(key).into();
+    }
     let object = json!({
         "apiVersion": "v1",
         "kind": "Secret",
@@ -155,10 +172,7 @@ async fn write_secret(cluster: &Cluster, secret: &Named, peer: &Own, text: &str)
                 "app.kubernetes.io/managed-by": "tombolo-connect",
             },
         },
-        "data": {
-            ID_KEY: STANDARD.encode(text),
-            SECRET_KEY: STANDARD.encode(newest.bytes()),
-        },
+        "data": data,
     });
     cluster.client.apply(Api::SECRETS, &name, &object).await?;
     Ok(())

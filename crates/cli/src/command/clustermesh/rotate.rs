@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
 use serde_json::json;
-use tombolo_control::trust::{ID_KEY, OLD_SECRET_KEY, SECRET_KEY, Secret, SecretName};
+use tombolo_control::trust::{ID_KEY, OLD_SECRET_KEY, SECRET_KEY, Secret};
 use tombolo_k8s::client::Api;
 
 use crate::{
@@ -56,8 +56,8 @@ impl Rotate {
                 OLD_SECRET_KEY: STANDARD.encode(old.bytes()),
             }})
         };
-        let secret = Api::SECRETS.name(&cluster.at.namespace, SecretName::OWN);
-        cluster.client.patch(Api::SECRETS, &secret, &patch).await?;
+        let (client, secret) = (&cluster.client, cluster.secret());
+        client.patch(Api::SECRETS, &secret, &patch).await?;
         output::write(&if self.finish {
             format!("{name} knows its new secret only\n")
         } else {

@@ -18,7 +18,10 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tombolo_control::trust::{ID_KEY, Introduction, SecretName};
+use tombolo_control::{
+    GIVEN_PEERS, given_names,
+    trust::{ID_KEY, Introduction, SecretName},
+};
 use tombolo_k8s::client::{Api, ObjectName, Selection};
 use tombolo_model::{local::PeerStatus, record::Resource};
 
@@ -120,8 +123,29 @@ pub struct Problem {
 #[derive(Clone, Debug)]
 struct Asked {
     name: String,
+    /// The node that it is on, if Kubernetes has not heard of that one for a while.
+    silent_node: Option<String>,
     /// How its clusters stand, or why it did not say.
     peers: Result<Vec<PeerStatus>, String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Node {
+    status: NodeStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NodeStatus {
+    conditions: Vec<Condition>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Condition {
+    r#type: String,
+    status: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -216,11 +240,18 @@ pub async fn look(cluster: &Cluster) -> Result<Status> {
     access.max_connected_clusters = cluster.settings.clusters_max.parse().unwrap_or(255);
     let meshes = mesh::all(cluster).await?;
     look_at_access(cluster, &mut status).await?;
+    let given = Api::SECRETS.name(&cluster.at.namespace, GIVEN_PEERS);
+    let given = match cluster.client.get(Api::SECRETS, &given).await? {
+        Some(secret) => data(&secret)?,
+        None => BTreeMap::new(),
+    };
+    let given = given_names(&given, &cluster.settings.name).map(str::to_owned);
     let wanted: BTreeSet<String> = meshes
         .iter()
         .flat_map(|mesh| &mesh.spec.clusters)
         .map(|listed| listed.name.clone())
         .filter(|name| *name != cluster.settings.name)
+        .chain(given)
         .collect();
     look_at_trust(&meshes, &mut status);
     let agents = ask_all(cluster, "tombolo", "agent").await?;
@@ -341,7 +372,11 @@ async fn ask_all(cluster: &Cluster, name: &str, container: &str) -> Result<Vec<A
         .labels(&format!("app.kubernetes.io/name={name}"));
     let mut pods = cluster.client.list(&selection).await?.into_iter();
     let nodes = cluster.client.list(&Selection::all(Api::NODES)).await?;
-    let nodes: BTreeSet<&str> = nodes.iter().map(|node| node.name().name.as_str()).collect();
+    let nodes = nodes.iter().map(|item| {
+        let node: Node = item.read()?;
+        Ok((item.name().name.as_str(), node.is_silent()))
+    });
+    let nodes: BTreeMap<&str, bool> = nodes.collect::<Result<_>>()?;
     let (mut asking, mut all) = (JoinSet::new(), Vec::new());
     loop {
         while asking.len() < AT_ONCE
@@ -351,12 +386,22 @@ async fn ask_all(cluster: &Cluster, name: &str, container: &str) -> Result<Vec<A
             // What ended stays listed for a while, and another one has its place; so does what was on a node that is gone.
             let has_ended = ["Failed", "Succeeded"].contains(&pod.status.phase.as_str());
             let node = pod.spec.node_name.as_str();
-            if has_ended || !(node.is_empty() || nodes.contains(node)) {
+            if has_ended || !(node.is_empty() || nodes.contains_key(node)) {
                 continue;
             }
             let client = cluster.client.clone();
             let (name, container) = (item.name().clone(), container.to_owned());
-            asking.spawn(async move { ask(&client, name, &container, &pod).await });
+            let is_silent = nodes.get(node).copied().unwrap_or(false);
+            let silent_node = is_silent.then(|| node.to_owned());
+            asking.spawn(async move {
+                let peers = ask(&client, &name, &container, &pod).await;
+                let name = name.name;
+                Asked {
+                    name,
+                    silent_node,
+                    peers,
+                }
+            });
         }
         match asking.join_next().await {
             Some(asked) => all.push(asked?),
@@ -367,28 +412,35 @@ async fn ask_all(cluster: &Cluster, name: &str, container: &str) -> Result<Vec<A
     Ok(all)
 }
 
-async fn ask(client: &tombolo_k8s::Client, name: ObjectName, container: &str, pod: &Pod) -> Asked {
+async fn ask(
+    client: &tombolo_k8s::Client,
+    name: &ObjectName,
+    container: &str,
+    pod: &Pod,
+) -> Result<Vec<PeerStatus>, String> {
     let port = pod.spec.containers.iter().find(|has| has.name == container);
     let port = port.and_then(|has| has.ports.first());
     let page = match (pod.trouble(container), port) {
         (Some(trouble), _) => Err(trouble),
         (None, None) => Err(format!("it has no container `{container}`")),
         (None, Some(port)) => {
-            let page = client.pod_page(&name, port.container_port, "/status");
+            let page = client.pod_page(name, port.container_port, "/status");
             match timeout(PATIENCE, page).await {
                 Ok(page) => page.map_err(|error| error.to_string()),
                 Err(_) => Err(format!("nothing came for {} s", PATIENCE.as_secs())),
             }
         }
     };
-    let peers = page.and_then(|text| {
-        let page: Page = serde_json::from_str(&text)
-            .map_err(|error| format!("its answer is not understood: {error}"))?;
-        Ok(page.peers)
-    });
-    Asked {
-        name: name.name,
-        peers,
+    let page: Page = serde_json::from_str(&page?)
+        .map_err(|error| format!("its answer is not understood: {error}"))?;
+    Ok(page.peers)
+}
+
+impl Node {
+    /// Its kubelet has not been heard of for so long that nobody knows how it is.
+    fn is_silent(&self) -> bool {
+        let mut conditions = self.status.conditions.iter();
+        conditions.any(|condition| condition.r#type == "Ready" && condition.status == "Unknown")
     }
 }
 
@@ -481,7 +533,21 @@ fn judge(
     all: &[Asked],
     errors: &mut Vec<Problem>,
 ) {
-    for Asked { name, peers } in all {
+    for Asked {
+        name,
+        silent_node,
+        peers,
+    } in all
+    {
+        if let (Some(node), Err(_)) = (silent_node, peers) {
+            errors.push(problem(
+                format!("node {node} is silent, and so is {name} on it"),
+                format!(
+                    "if that machine is gone, `kubectl{option} delete node {node}` has it forgotten"
+                ),
+            ));
+            continue;
+        }
         let log = format!("see `kubectl{option} -n {namespace} logs {name} -c {container}`");
         let peers = match peers {
             Ok(peers) => peers,

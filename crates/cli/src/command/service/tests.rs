@@ -1,5 +1,5 @@
 use super::*;
-use tombolo_model::local::FrontendView;
+use tombolo_model::local::{CheckView, FrontendView};
 
 #[test]
 fn services_are_listed_with_what_is_used() {
@@ -48,7 +48,20 @@ fn a_service_is_explained_backend_by_backend() {
         state: "active".into(),
         weight,
         share,
+        silent_seconds: None,
         reason: reason.into(),
+    };
+    let frontend = |kind: &str, address: &str, sources: Option<&[&str]>| FrontendView {
+        kind: kind.into(),
+        address: address.into(),
+        protocol: "TCP".into(),
+        port: "http".into(),
+        sources: sources.map(|ranges| {
+            let ranges = ranges.iter();
+            ranges
+                .map(|range| range.parse().expect("a range"))
+                .collect()
+        }),
     };
     let mut service = ServiceView {
         namespace: "shop".into(),
@@ -56,12 +69,17 @@ fn a_service_is_explained_backend_by_backend() {
         global: true,
         shared: false,
         affinity: "local".into(),
-        frontends: vec![FrontendView {
-            kind: "ClusterIP".into(),
-            address: "172.20.0.9:80".into(),
-            protocol: "TCP".into(),
-            port: "http".into(),
-        }],
+        grades: "weights cluster2=50; spill-over below 70 %".into(),
+        algorithm: "maglev".into(),
+        frontends: vec![
+            frontend("ClusterIP", "172.20.0.9:80", None),
+            frontend("LoadBalancer", "203.0.113.7:80", Some(&["198.51.100.0/24"])),
+            frontend("LoadBalancer", "[2001:db8::7]:80", Some(&[])),
+        ],
+        health_check: Some(CheckView {
+            port: 31_000,
+            endpoints: 2,
+        }),
         conditions: vec!["ports disagree".into()],
         backends: vec![
             backend("cluster1", "10.1.1.5:8080", 100, 1.0, "ready"),
@@ -71,8 +89,11 @@ fn a_service_is_explained_backend_by_backend() {
     assert_eq!(
         explain(&service),
         "\
-shop/web: global, not shared, affinity local
+shop/web: global, not shared, affinity local; weights cluster2=50; spill-over below 70 %; from outside by maglev
   ClusterIP 172.20.0.9:80/TCP (http)
+  LoadBalancer 203.0.113.7:80/TCP (http), for 198.51.100.0/24 alone
+  LoadBalancer [2001:db8::7]:80/TCP (http), closed to all
+  health checks at port 31000: 2 ready on this node
 ! ports disagree
 PORT      CLUSTER   NODE   ADDRESS        STATE   WEIGHT  SHARE    REASON
 http/TCP  cluster1  c1-n1  10.1.1.5:8080  active  100     100.0 %  ready

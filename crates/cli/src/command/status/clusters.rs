@@ -2,7 +2,7 @@
 
 use super::{Problem, duration};
 use crate::table;
-use tombolo_model::local::PeerStatus;
+use tombolo_model::local::{PathStatus, PeerStatus};
 
 /// A certificate that ends within so many days is told of.
 const CERTIFICATE_DAYS_MIN: i64 = 14;
@@ -26,6 +26,7 @@ pub fn table(own: &str, peers: &[PeerStatus]) -> String {
                     .map(|(kind, count)| format!("{kind} {count}")),
             ),
             behind(peer),
+            peer.path.as_ref().map(path).unwrap_or_default(),
             if rejected > 0 {
                 rejected.to_string()
             } else {
@@ -40,6 +41,7 @@ pub fn table(own: &str, peers: &[PeerStatus]) -> String {
         "PHASE",
         "RECORDS",
         "BEHIND",
+        "NODES",
         "REJECTED",
         "CERTIFICATE",
     ];
@@ -52,6 +54,18 @@ fn behind(peer: &PeerStatus) -> String {
         Some(seconds) => duration(seconds),
         None if peer.ready => duration(0),
         None => String::new(),
+    }
+}
+
+/// How many answer of the nodes that hold backends of services here.
+fn path(path: &PathStatus) -> String {
+    if let Some(seconds) = path.silent_seconds {
+        return format!("silent for {}", duration(seconds as u64));
+    }
+    // Who has never answered is not counted against anybody.
+    match (path.nodes - path.unknown, path.answering + path.suspect) {
+        (0, _) => "never answered".to_owned(),
+        (asked, answering) => format!("{answering} of {asked} answer"),
     }
 }
 
@@ -74,6 +88,7 @@ pub fn problems(own: &str, peers: &[PeerStatus]) -> Vec<Problem> {
         };
         reading(&name, peer)
             .into_iter()
+            .chain(silent(&name, peer))
             .chain(rejected(&name, peer))
             .chain(certificate(&name, peer))
     })
@@ -89,6 +104,22 @@ fn reading(name: &str, peer: &PeerStatus) -> Option<Problem> {
         (false, None) => format!("{name} is not ready: {}", peer.phase),
     };
     Some(Problem::new(sentence, &peer.hint))
+}
+
+fn silent(name: &str, peer: &PeerStatus) -> Option<Problem> {
+    let path = peer.path.filter(|path| path.silent > 0)?;
+    let sentence = match path.silent_seconds {
+        Some(seconds) => format!(
+            "{name}: none of its nodes has answered for {}",
+            duration(seconds as u64)
+        ),
+        None => format!(
+            "{name}: {} of its {} nodes that are asked do not answer",
+            path.silent, path.nodes
+        ),
+    };
+    let hint = "their backends get no connections while there are others; see the network between the clusters, and `tombolo service explain`";
+    Some(Problem::new(sentence, hint))
 }
 
 fn rejected(name: &str, peer: &PeerStatus) -> Option<Problem> {

@@ -32,6 +32,30 @@ n1 of cluster cluster1 (id 1): healthy
 }
 
 #[test]
+fn names_are_a_line_where_they_are_answered() {
+    let line = |names: local::NamesStatus| {
+        let status = judged(local::Status {
+            names: Some(names),
+            ..testing::status()
+        });
+        let text = render(&status, Colour::Off);
+        let mut lines = text.lines().map(str::trim);
+        let found = lines.find_map(|line| line.strip_prefix("names "));
+        found.expect("a line").trim().to_owned()
+    };
+    let mut names = local::NamesStatus::default();
+    assert!(line(names.clone()).contains("until all its services are known"));
+    names.addresses = vec![[10, 1, 1, 1].into()];
+    (names.answered, names.forwarded, names.servers) = (7, 3, 2);
+    assert_eq!(
+        line(names.clone()),
+        "answered 7, forwarded 3 to 2 name servers, failed 0"
+    );
+    names.refused = 4;
+    assert!(line(names).ends_with("failed 0, refused 4"));
+}
+
+#[test]
 fn every_problem_is_a_line() {
     let agent = local::Status {
         synced: false,

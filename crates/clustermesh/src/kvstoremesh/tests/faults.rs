@@ -246,10 +246,8 @@ type Mesh = (
 
 fn start_mesh(seed: u64, home: &Place, shared: &Arc<Shared>, clusters: &[Cluster]) -> Mesh {
     // Another process, with numbers of its own.
-    let apart = Arc::new(Shared {
-        ids: Mutex::default(),
-        start: shared.start,
-    });
+    let apart = Arc::new(Shared::new(shared.start));
+    *lock(&apart.ids) = crate::Ids::default();
     let written = Written::start(mesh(seed), home, shared);
     let copies = clusters.iter().map(|cluster| {
         written.with(|mesh| mesh.add(cluster.name));

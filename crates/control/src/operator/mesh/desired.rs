@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 
 use super::{
     files::{Names, file, server_names},
+    given::{COMMON, Given},
     reach::Reach,
 };
 use crate::{
@@ -22,15 +23,38 @@ pub struct Inputs<'a> {
     pub own: &'a Own,
     pub authority: &'a Authority,
     pub peers: &'a BTreeMap<String, Peer>,
+    pub given: &'a Given,
+    /// Peers that were given may come with the one name that all of Cilium's clusters once had.
+    pub shared_user: bool,
     pub reach: &'a Reach,
     /// Names of the store's server that its administrator gave.
     pub server_names: &'a [String],
-    /// Endpoints and contents of a real etcd's Secret, where there is one.
-    pub etcd: Option<(&'a [String], &'a Data)>,
+    /// The real etcd in the place of the store, where there is one.
+    pub etcd: Option<&'a Etcd<'a>>,
     /// Whether there is a mesh API server.
     pub serves: bool,
     /// The Secrets as they are now, by name.
     pub present: &'a BTreeMap<String, Data>,
+}
+
+/// A real etcd: where it is, and the Secret of what it lets us in with.
+pub struct Etcd<'a> {
+    pub endpoints: &'a [String],
+    pub secret: &'a Data,
+}
+
+impl Etcd<'_> {
+    /// Whom it is known by.
+    pub fn authority(&self) -> Result<&str> {
+        std::str::from_utf8(self.file("ca.crt")?)
+            .context("ca.crt in the Secret of the etcd is no text")
+    }
+
+    fn file(&self, name: &str) -> Result<&[u8]> {
+        let content = self.secret.get(name);
+        let content = content.with_context(|| format!("the Secret of the etcd has no {name}"))?;
+        Ok(content)
+    }
 }
 
 /// By the names of Secrets.
@@ -64,6 +88,12 @@ fn store(inputs: &Inputs<'_>) -> Result<Data> {
         users.permit(&Owner::Peer(voucher.peer.clone()).common_name());
         files.text(&voucher.name(), &voucher.text());
     }
+    for peer in &inputs.given.peers {
+        users.permit(&Owner::Peer(peer.clone()).common_name());
+    }
+    if inputs.shared_user && !inputs.given.peers.is_empty() {
+        users.permit(Users::SHARED);
+    }
     files.text("users.yaml", &users.text());
     Ok(files.data)
 }
@@ -78,9 +108,11 @@ fn mirror(inputs: &Inputs<'_>) -> Result<Data> {
         key: "admin.key",
     };
     match inputs.etcd {
-        Some((endpoints, secret)) => {
-            files.given(secret, &["ca.crt", "admin.crt", "admin.key"])?;
-            files.text(name, &file(name, endpoints, &own));
+        Some(etcd) => {
+            for name in [own.ca, own.certificate, own.key] {
+                files.bytes(name, etcd.file(name)?);
+            }
+            files.text(name, &file(name, etcd.endpoints, &own));
         }
         None => {
             files.text("ca.crt", &inputs.authority.certificate);
@@ -98,13 +130,21 @@ fn mirror(inputs: &Inputs<'_>) -> Result<Data> {
     for (name, peer) in inputs.peers {
         let [ca, certificate, key] =
             ["-ca.crt", ".crt", ".key"].map(|end| format!("{name}.etcd-client{end}"));
-        let keys = inputs.own.offered(peer);
-        let client = Wanted {
-            owner: Owner::Peer(inputs.own.introduction.name.clone()),
-            names: &[],
-            proofs: &|public| keys.iter().map(|proof| proof.prove(public)).collect(),
-        };
-        files.pair(&certificate, &key, &client)?;
+        match &peer.client {
+            Some(given) => {
+                files.bytes(&certificate, &given.certificate);
+                files.bytes(&key, &given.key);
+            }
+            None => {
+                let keys = inputs.own.offered(peer);
+                let client = Wanted {
+                    owner: Owner::Peer(inputs.own.introduction.name.clone()),
+                    names: &[],
+                    proofs: &|public| keys.iter().map(|proof| proof.prove(public)).collect(),
+                };
+                files.pair(&certificate, &key, &client)?;
+            }
+        }
         files.text(&ca, &peer.introduction.ca);
         let names = Names {
             ca: &ca,
@@ -112,6 +152,18 @@ fn mirror(inputs: &Inputs<'_>) -> Result<Data> {
             key: &key,
         };
         files.text(name, &file(name, &peer.introduction.endpoints, &names));
+    }
+    let given = inputs.given;
+    if !given.peers.is_empty() {
+        let [ca, certificate, key] = COMMON;
+        let client = Wanted {
+            owner: Owner::Peer(inputs.own.introduction.name.clone()),
+            names: &[],
+            proofs: &|_| Vec::new(),
+        };
+        files.pair(certificate, key, &client)?;
+        files.text(ca, &inputs.authority.certificate);
+        files.data.extend(given.files.clone());
     }
     Ok(files.data)
 }
@@ -126,19 +178,16 @@ fn agents(inputs: &Inputs<'_>) -> Result<Data> {
         key: "local-etcd-client.key",
     };
     let endpoints = match inputs.etcd {
-        Some((endpoints, secret)) => {
+        Some(etcd) => {
             let given = [
                 ("ca.crt", names.ca),
                 ("local.crt", names.certificate),
                 ("local.key", names.key),
             ];
             for (from, to) in given {
-                let content = secret
-                    .get(from)
-                    .with_context(|| format!("the Secret of the etcd has no {from}"))?;
-                files.data.insert(to.to_owned(), content.clone());
+                files.bytes(to, etcd.file(from)?);
             }
-            endpoints
+            etcd.endpoints
         }
         None => {
             let local = Wanted {
@@ -154,7 +203,7 @@ fn agents(inputs: &Inputs<'_>) -> Result<Data> {
     if inputs.serves && !endpoints.is_empty() {
         // The name in the store's certificate is of the own cluster, whichever peer is read there.
         let text = file(own, endpoints, &names);
-        for peer in inputs.peers.keys() {
+        for peer in inputs.peers.keys().chain(&inputs.given.peers) {
             files.text(peer, &text);
         }
     }
@@ -185,17 +234,11 @@ impl<'a> Files<'a> {
     }
 
     fn text(&mut self, name: &str, text: &str) {
-        self.data.insert(name.to_owned(), text.as_bytes().to_vec());
+        self.bytes(name, text.as_bytes());
     }
 
-    fn given(&mut self, secret: &Data, names: &[&str]) -> Result<()> {
-        for name in names {
-            let content = secret.get(*name);
-            let content =
-                content.with_context(|| format!("the Secret of the etcd has no {name}"))?;
-            self.data.insert((*name).to_owned(), content.clone());
-        }
-        Ok(())
+    fn bytes(&mut self, name: &str, content: &[u8]) {
+        self.data.insert(name.to_owned(), content.to_vec());
     }
 
     /// Keeps the pair that is there, if it is as wanted and not about to end.

@@ -42,7 +42,7 @@ pub async fn authority(operator: &Operator, seen: &Seen) -> Result<Authority> {
 pub async fn introduce(
     operator: &Operator,
     seen: &Seen,
-    authority: &Authority,
+    authorities: String,
     endpoints: &[String],
 ) -> Result<Own> {
     let name = in_namespace(&operator.options.namespace, SecretName::OWN);
@@ -59,7 +59,7 @@ pub async fn introduce(
         name: operator.options.cluster_name.clone(),
         id: operator.options.id(),
         endpoints: endpoints.to_vec(),
-        ca: authority.certificate.clone(),
+        ca: authorities,
     };
     let text = introduction.write(&secrets[0])?.into_bytes();
     match present {

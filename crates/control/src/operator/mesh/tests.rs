@@ -127,6 +127,7 @@ fn as_peer(own: &Own) -> Peer {
     Peer {
         introduction: own.introduction.clone(),
         secrets: own.secrets.clone(),
+        client: None,
     }
 }
 
@@ -147,6 +148,8 @@ fn secrets_are_written_once_and_anew_only_where_something_differs() {
             own,
             authority,
             peers: &peers,
+            given: &given::Given::default(),
+            shared_user: false,
             reach: &reach,
             server_names: names,
             etcd: None,
@@ -236,6 +239,82 @@ fn secrets_are_written_once_and_anew_only_where_something_differs() {
     let pairs = renewed.iter().filter(|name| name.ends_with(".key")).count();
     assert_eq!(pairs, 4, "{renewed:?}");
 }
+
+#[test]
+fn peers_of_the_other_form_stand_beside_those_of_a_cluster_mesh() {
+    let ((a, authority), (b, _)) = (own("a", 1), own("b", 2));
+    let file = |peer: &str, certificates: &str| {
+        let path = "/var/lib/cilium/clustermesh";
+        let text = format!(
+            "endpoints:\n- https://{peer}.mesh.cilium.io:2379\ntrusted-ca-file: {path}/{certificates}-ca.crt\n\
+             cert-file: {path}/{certificates}.crt\nkey-file: {path}/{certificates}.key\n"
+        );
+        (peer.to_owned(), text.into_bytes())
+    };
+    let pem = |name: &str| (name.to_owned(), b"PEM".to_vec());
+    let secret: Data = [
+        file("a", "common-etcd-client"),
+        file("b", "common-etcd-client"),
+        file("ca", "common-etcd-client"),
+        file("d", "d.etcd-client"),
+        pem("d.etcd-client-ca.crt"),
+        pem("d.etcd-client.crt"),
+        pem("d.etcd-client.key"),
+        pem("ca.crt"),
+        pem("admin.key"),
+        ("e".to_owned(), b"endpoints: here".to_vec()),
+        ("f".to_owned(), b"nothing".to_vec()),
+    ]
+    .into();
+    let given = given("a", Some(&secret), |name| name == "b");
+    assert_eq!(given.peers, ["ca", "d"].map(str::to_owned).into());
+    let refused: Vec<_> = given.refused.keys().collect();
+    assert_eq!(refused, ["b", "e", "f"]);
+    assert_eq!(given_names(&secret, "a").count(), 5);
+    let reach = Reach {
+        peers: vec!["https://192.0.2.1:2379".into()],
+        agents: vec!["https://192.0.2.1:2379".into()],
+    };
+    let make = |shared_user: bool, present: &BTreeMap<String, Data>| {
+        desired(&Inputs {
+            own: &a,
+            authority: &authority,
+            peers: &[("b".to_owned(), as_peer(&b))].into(),
+            given: &given,
+            shared_user,
+            reach: &reach,
+            server_names: &[],
+            etcd: None,
+            serves: true,
+            present,
+        })
+        .unwrap()
+    };
+    let made = make(false, &BTreeMap::new());
+    let text = |data: &BTreeMap<String, Data>, secret: &str, key: &str| {
+        String::from_utf8(data[secret][key].clone()).unwrap()
+    };
+    // What was given may not take the place of what is this cluster's own.
+    assert_eq!(text(&made, MIRROR, "ca.crt"), authority.certificate);
+    assert_ne!(text(&made, MIRROR, "admin.key"), "PEM");
+    assert_eq!(text(&made, MIRROR, "d.etcd-client.key"), "PEM");
+    assert_eq!(made[MIRROR]["ca"], secret["ca"]);
+    assert_eq!(text(&made, MIRROR, COMMON_CA), authority.certificate);
+    assert_eq!(
+        made[AGENTS].keys().filter(|key| !key.contains('.')).count(),
+        3
+    );
+    let users = text(&made, STORE, "users.yaml");
+    let names: Vec<_> = users.lines().filter(|line| line.contains("name")).collect();
+    assert_eq!(
+        names,
+        ["- name: remote-b", "- name: remote-ca", "- name: remote-d"]
+    );
+    assert!(text(&make(true, &made), STORE, "users.yaml").contains("- name: remote\n"));
+    assert_eq!(make(false, &made), made, "certificates stay");
+}
+
+const COMMON_CA: &str = given::COMMON[0];
 
 #[test]
 fn pods_of_a_peer_that_have_our_addresses_are_told_of() {

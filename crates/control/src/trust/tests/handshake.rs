@@ -56,6 +56,7 @@ impl Cluster {
         Peer {
             introduction: self.own.introduction.clone(),
             secrets: self.own.secrets.clone(),
+            client: None,
         }
     }
 

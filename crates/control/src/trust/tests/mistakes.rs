@@ -69,6 +69,7 @@ fn both_sides_expect_what_the_other_offers() {
     let as_peer = |own: &Own| Peer {
         introduction: own.introduction.clone(),
         secrets: own.secrets.clone(),
+        client: None,
     };
     let (a_seen, b_seen) = (as_peer(&a), as_peer(&b));
     assert_eq!(a.offered(&b_seen), b.voucher(&a_seen).keys);
@@ -132,6 +133,13 @@ fn each_mistake_has_its_own_words() {
             &[&format!("has no key {key}"), "cluster-b.txt", make_here],
         );
     }
+    let mut half = theirs();
+    half.insert(CLIENT_CERTIFICATE.into(), b"a certificate".to_vec());
+    mistake(
+        &[("cluster-b-secret", half)],
+        "SecretKeyMissing",
+        &["has no key client.key"],
+    );
     mistake(
         &[("cluster-b-secret", Data::new())],
         "SecretKeyMissing",

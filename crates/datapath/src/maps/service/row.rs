@@ -32,7 +32,8 @@ pub(super) fn entry(pool: u32, backend: Backend, path: BackendPath) -> BackendEn
         port: backend.port.to_be(),
         cluster: path.cluster.0,
         weight: path.weight,
-        _pad: [0; 3],
+        lost: u16::from(path.lost),
+        _pad: [0; 2],
     }
 }
 
@@ -44,6 +45,7 @@ pub(super) fn backend(entry: &BackendEntry) -> (Backend, BackendPath) {
     let path = BackendPath {
         cluster: ClusterId(entry.cluster),
         weight: entry.weight,
+        lost: entry.lost != 0,
     };
     (backend, path)
 }

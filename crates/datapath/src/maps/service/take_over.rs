@@ -1,6 +1,6 @@
 //! Taking over what an earlier life has left, whole or half done.
 
-use super::{Place, Services, backend, frontend, slot, slot_key};
+use super::{Place, Services, backend, frontend, pools_of, slot, slot_key};
 use crate::Error;
 use std::collections::{BTreeMap, BTreeSet};
 use tombolo_abi::{BackendEntry, PoolEntry, SlotEntry, SlotKey};
@@ -9,6 +9,8 @@ use tombolo_model::service::{Backend, Frontend};
 impl Services {
     pub(super) fn take_over(&mut self) -> Result<(), Error> {
         let frontends = self.frontends.all()?;
+        let used = frontends.iter().map(|(_, entry)| entry.sources);
+        self.sources.take_over(used)?;
         let pools: BTreeMap<u32, PoolEntry> = self.pools.all()?.into_iter().collect();
         let backends: BTreeMap<u32, BackendEntry> = self.backends.all()?.into_iter().collect();
         let slots: BTreeMap<(u32, u32), SlotEntry> = self
@@ -22,21 +24,26 @@ impl Services {
         self.next_backend = backends.keys().last().map_or(1, |last| last + 1);
 
         for (key, entry) in &frontends {
-            if entry.names_pool()
-                && pools.contains_key(&entry.pool)
-                && let Some(name) = frontend(*key)
-            {
-                self.names.insert(entry.pool, name);
+            let Some(name) = frontend(*key) else { continue };
+            for (id, is_named) in [
+                (entry.pool, entry.names_pool()),
+                (entry.outside(), entry.names_outside()),
+            ] {
+                if is_named && pools.contains_key(&id) {
+                    self.names.insert(id, name);
+                }
             }
         }
         for (key, entry) in &frontends {
-            match self.names.get(&entry.pool) {
-                Some(name) => {
-                    let pool = self.known.entry(*name).or_default();
-                    pool.id = entry.pool;
-                    pool.frontends += 1;
-                }
-                None => self.frontends.remove(key)?,
+            if !pools_of(entry).all(|id| self.names.contains_key(&id)) {
+                self.frontends.remove(key)?;
+                self.sources.release(entry.sources)?;
+                continue;
+            }
+            for id in pools_of(entry) {
+                let pool = self.known.entry(self.names[&id]).or_default();
+                pool.id = id;
+                pool.frontends += 1;
             }
         }
         for (id, entry) in &backends {
@@ -142,6 +149,11 @@ impl Services {
             .collect();
         for id in backends.keys().filter(|id| !kept.contains(id)) {
             self.backends.remove(id)?;
+        }
+        for id in self.tables.pools()? {
+            if !self.names.contains_key(&id) {
+                self.tables.remove(id)?;
+            }
         }
         for id in pools.keys().filter(|id| !self.names.contains_key(id)) {
             self.pools.remove(id)?;

@@ -79,6 +79,7 @@ fn be_a_client() {
     // A socket is of the group that its process is in when it is opened.
     let mut same = None;
     let mut storm = None;
+    let mut held = None;
     for line in io::stdin().lines() {
         let line = line.expect("a line");
         let (verb, address) = line.split_once(' ').unwrap_or((&line, ""));
@@ -96,15 +97,34 @@ fn be_a_client() {
                 let bind = || UdpSocket::bind("0.0.0.0:0").expect("a socket");
                 send(same.get_or_insert_with(bind), address)
             }
+            "hold" => hold(address).map(|stream| {
+                held = Some(stream);
+                "held".to_owned()
+            }),
+            "held" => {
+                let stream = held.as_mut().expect("a connection");
+                let read = stream.read(&mut [0]);
+                read.map(|length| format!("{length} bytes"))
+            }
             "storm" => {
                 storm = Some(Storm::start(address.to_owned()));
                 continue;
             }
+            "elsewhere" => leave().map(|()| "there".to_owned()),
             "stop" => Ok(storm.take().map(Storm::stop).expect("a storm")),
             _ => panic!("`{line}` is no word of ours"),
         };
         let answer = answer.unwrap_or_else(|error| format!("error {:?}", error.kind()));
         println!("\n{ANSWER}{answer}");
+    }
+}
+
+/// Into a network namespace of its own, as a pod has one.
+fn leave() -> io::Result<()> {
+    // SAFETY: a new network namespace changes no memory and no descriptor table that others rely on.
+    match unsafe { libc::unshare(libc::CLONE_NEWNET) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -116,6 +136,12 @@ fn call(address: &str) -> io::Result<String> {
     let mut who = String::new();
     stream.read_to_string(&mut who)?;
     Ok(format!("{who} as {peer}"))
+}
+
+fn hold(address: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 fn send(socket: &UdpSocket, address: &str) -> io::Result<String> {

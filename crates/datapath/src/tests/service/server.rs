@@ -3,6 +3,7 @@
 use std::{
     io::Write as _,
     net::{TcpListener, TcpStream, UdpSocket},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,12 +16,21 @@ pub struct Server {
     is_over: Arc<AtomicBool>,
     is_udp: bool,
     thread: Option<JoinHandle<()>>,
+    /// Open for as long as this is.
+    socket: OwnedFd,
+}
+
+impl AsFd for Server {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
 }
 
 impl Server {
     pub fn tcp(address: &str) -> Server {
         let listener = TcpListener::bind(address).expect("a listener");
-        Server::start(address, false, move |address, is_over| {
+        let socket = listener.try_clone().expect("a descriptor").into();
+        Server::start(address, false, socket, move |address, is_over| {
             for stream in listener.incoming() {
                 if is_over.load(Ordering::Relaxed) {
                     return;
@@ -33,7 +43,8 @@ impl Server {
 
     pub fn udp(address: &str) -> Server {
         let socket = UdpSocket::bind(address).expect("a socket");
-        Server::start(address, true, move |address, is_over| {
+        let kept = socket.try_clone().expect("a descriptor").into();
+        Server::start(address, true, kept, move |address, is_over| {
             let mut buffer = [0; 16];
             while let Ok((_, from)) = socket.recv_from(&mut buffer) {
                 if is_over.load(Ordering::Relaxed) {
@@ -47,6 +58,7 @@ impl Server {
     fn start(
         address: &str,
         is_udp: bool,
+        socket: OwnedFd,
         serve: impl FnOnce(&str, &AtomicBool) + Send + 'static,
     ) -> Server {
         let is_over = Arc::new(AtomicBool::new(false));
@@ -56,6 +68,7 @@ impl Server {
             is_over,
             is_udp,
             thread: Some(thread::spawn(move || serve(&name, &over))),
+            socket,
         }
     }
 

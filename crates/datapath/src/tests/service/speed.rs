@@ -45,6 +45,10 @@ fn world() -> World {
         pod_mtu: 1450,
         sources: vec![Source::Kubernetes],
         reads_clusters: false,
+        zone: None,
+        default_global_namespace: true,
+        name_service: None,
+        balancing: Default::default(),
     };
     World::new(config).expect("a config")
 }
@@ -74,6 +78,8 @@ fn slice(service: usize, slice: usize, first: State) -> Fact {
         let offered = Offered {
             state: if number == 0 { first } else { State::Active },
             node: Some("n1".into()),
+            hostname: None,
+            hints: None,
             ports: ports.clone(),
         };
         let address = [10, service as u8, slice as u8, number as u8].into();
@@ -111,6 +117,9 @@ fn one_backend_of_ten_thousand() {
         let mut world = world();
         let datapath = &mut node.datapath;
         let start = Instant::now();
+        for event in [Event::Upsert("shop".into(), None), Event::Synced] {
+            tell(&mut world, datapath, Fact::Namespace(event));
+        }
         for event in [
             Event::Restart,
             Event::Upsert(name("web-0".into()), definition(0)),

@@ -126,3 +126,16 @@ fn nodes_have_no_scope() {
     told.delete(node("a"));
     assert_eq!(told.changes(), ["-nodes/a"]);
 }
+
+#[test]
+fn a_node_is_told_of_from_its_first_address_on() {
+    let mut told = Told::shop();
+    let mut young = node("a");
+    young["spec"] = json!({"ipam": {"podCIDRs": ["10.1.0.0/24"]}});
+    told.put(young.clone());
+    assert_eq!(told.changes(), [""; 0]);
+    told.put(node("a"));
+    assert_eq!(told.changes(), ["+nodes/a"]);
+    told.put(young);
+    assert_eq!(told.changes(), ["-nodes/a"]);
+}

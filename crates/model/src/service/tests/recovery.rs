@@ -1,6 +1,7 @@
 //! What survives a restart of the agent.
 
 use super::*;
+use crate::health::Silence;
 use State::Active as A;
 
 /// The facts of two clusters, in the order in which a start hears them.
@@ -38,14 +39,7 @@ fn awaited(clusters: &[(&str, u16)]) -> Fact {
 fn restarted(former: &Recorder) -> Bench {
     let mut config = config();
     config.reads_clusters = true;
-    let mut world = World::new(config).expect("a config");
-    world.recover(Recovery {
-        tables: former.tables.clone(),
-        records: Vec::new(),
-    });
-    let mut kernel = former.clone();
-    kernel.log.clear();
-    Bench { world, kernel }
+    Bench::over(former, config)
 }
 
 fn services(bench: &Bench) -> Vec<String> {
@@ -78,6 +72,30 @@ fn restart_with_the_same_facts_changes_nothing() {
     assert_eq!(services(&bench), Vec::<String>::new());
     assert_eq!(bench.world.desired().backends, bench.kernel.tables.backends);
     assert_eq!(bench.world.status().pending, 0);
+}
+
+#[test]
+fn the_order_of_clusters_holds_while_they_are_not_heard() {
+    let words = [(
+        "service.tombolo.io/cluster-order".to_owned(),
+        "c2, local".to_owned(),
+    )];
+    let (grades, _) = Grades::read(&words.into(), &global(Affinity::None));
+    let graded = Definition {
+        grades,
+        ..definition("10.96.0.10", global(Affinity::None))
+    };
+    let mut facts = facts();
+    facts[1] = Fact::Service(Event::Upsert(name("web"), graded));
+    let mut former = Bench::new();
+    facts.clone().into_iter().for_each(|fact| former.tell(fact));
+    let mut bench = restarted(&former.kernel);
+    bench.tell(awaited(&[("c2", 2)]));
+    for fact in facts {
+        let text = format!("{fact:?}");
+        bench.tell(fact);
+        assert_eq!(services(&bench), Vec::<String>::new(), "after {text}");
+    }
 }
 
 #[test]
@@ -142,5 +160,34 @@ fn nothing_changes_before_the_own_cluster_has_told_all() {
     for fact in facts().into_iter().take(5) {
         bench.tell(fact);
         assert_eq!(services(&bench), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn who_was_silent_gets_nothing_while_a_start_hears_of_all() {
+    let silent = || {
+        Fact::Silent(Silence {
+            nodes: BTreeMap::new(),
+            clusters: [(ClusterId(2), T0)].into(),
+        })
+    };
+    let mut former = Bench::new();
+    facts().into_iter().for_each(|fact| former.tell(fact));
+    former.tell(silent());
+    let lost = former.kernel.tables.backends.values();
+    assert_eq!(lost.filter(|path| path.lost).count(), 2);
+    let (own, other) = (&facts()[..6], &facts()[6..]);
+    for order in [[own, other].concat(), [other, own].concat()] {
+        let mut bench = restarted(&former.kernel);
+        bench.tell(silent());
+        bench.tell(awaited(&[("c2", 2)]));
+        for fact in order {
+            let text = format!("{fact:?}");
+            bench.tell(fact);
+            assert_eq!(services(&bench), Vec::<String>::new(), "after {text}");
+        }
+        bench.tell(awaited(&[]));
+        assert_eq!(services(&bench), Vec::<String>::new());
+        assert_eq!(bench.view("web").backends[2].weight, 0);
     }
 }

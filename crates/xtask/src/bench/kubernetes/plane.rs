@@ -3,7 +3,6 @@
 //! No controllers and no nodes: what is in the store is what clients put there.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -13,6 +12,7 @@ use anyhow::{Result, bail};
 
 use super::kubectl::Kubectl;
 use super::process::Process;
+use crate::bench::ports::free_ports;
 use crate::process::{kept_tools, quiet};
 
 /// What takes longer, also for a debug build on a busy machine, hangs.
@@ -64,18 +64,18 @@ impl Plane {
                 .stdout(Stdio::null()),
         )?;
         let start = Instant::now();
-        let address = format!("127.0.0.1:{}", free_port()?);
+        let [store, peer, first, second] = free_ports()?;
+        let address = format!("127.0.0.1:{store}");
         let mut store = match side {
             Side::Tombolo => folder.tombolo_store(tombolo, &address)?,
-            Side::Etcd => folder.etcd(&address)?,
+            Side::Etcd => folder.etcd(&address, peer)?,
         };
-        let server = |name: &str, options: &[&str]| -> Result<(Process, Kubectl)> {
-            let port = free_port()?;
+        let server = |name: &str, port: u16, options: &[&str]| -> Result<(Process, Kubectl)> {
             let process = folder.api_server(name, &address, port, options)?;
             Ok((process, Kubectl::new(&folder.0, name, port)?))
         };
-        let (mut first, cached) = server("cached", &[])?;
-        let (mut second, direct) = server("direct", &["--watch-cache-sizes=configmaps#0"])?;
+        let (mut first, cached) = server("cached", first, &[])?;
+        let (mut second, direct) = server("direct", second, &["--watch-cache-sizes=configmaps#0"])?;
         for client in [&cached, &direct] {
             wait_until("kube-apiserver is ready", || {
                 for process in [&mut store, &mut first, &mut second] {
@@ -128,11 +128,6 @@ pub fn kept(name: &str) -> Result<PathBuf> {
     Ok(kept_tools()?.join("bin").join(name))
 }
 
-/// Free at the moment, and of nobody else's choosing soon after.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
 /// Certificates, data and logs of one control plane.
 struct Folder(PathBuf);
 
@@ -167,8 +162,8 @@ impl Folder {
     }
 
     /// Without waiting for a disk, which the other side has no use for.
-    fn etcd(&self, address: &str) -> Result<Process> {
-        let peers = format!("http://127.0.0.1:{}", free_port()?);
+    fn etcd(&self, address: &str, peer: u16) -> Result<Process> {
+        let peers = format!("http://127.0.0.1:{peer}");
         let mut command = Command::new(kept("etcd")?);
         command
             .arg(format!("--data-dir={}", self.file("data")))

@@ -16,7 +16,8 @@ use crate::bench::report::{Goal, Measure};
 
 const PEER: &str = "c1";
 const PEER_ID: u32 = 1;
-const PODS: u32 = 5000;
+/// At the highest rate each lives for four seconds: one that goes before it is looked for is never seen.
+const PODS: u32 = 20_000;
 
 /// Events a second, and what is told of them.
 struct Rate {

@@ -1,7 +1,7 @@
 //! The programs that are measured: stores, each with the certificates of a cluster of its own, copiers and agents.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::network::NODE;
 use super::program::Program;
+use crate::bench::ports::free_ports;
 use crate::process::{answer, binaries, quiet};
 
 /// The cluster that learns of others.
@@ -91,10 +92,10 @@ impl Store {
         init.args(["certificates", "init", "--cluster-name", cluster]);
         init.arg("--certificates").arg(&folder);
         quiet(init.stdout(Stdio::null()))?;
-        let port = free_port()?;
+        let [port, peer] = free_ports()?;
         let mut command = match side {
             Side::Tombolo => ours(&folder, cluster, port),
-            Side::Etcd => etcd(&place.etcd, &folder, port)?,
+            Side::Etcd => etcd(&place.etcd, &folder, port, peer)?,
         };
         let mut program = Program::start(&mut command, &folder.join("log"))?;
         program.wait(|| TcpStream::connect(("127.0.0.1", port)).is_ok())?;
@@ -190,9 +191,9 @@ impl Agent {
 }
 
 /// Users and roles are left out: that can only be in its favour.
-fn etcd(program: &Path, folder: &Path, port: u16) -> Result<Command> {
+fn etcd(program: &Path, folder: &Path, port: u16, peer: u16) -> Result<Command> {
     let url = format!("https://127.0.0.1:{port}");
-    let peer = format!("http://127.0.0.1:{}", free_port()?);
+    let peer = format!("http://127.0.0.1:{peer}");
     let mut command = Command::new(program);
     command.args(["--name", "bench", "--unsafe-no-fsync", "--client-cert-auth"]);
     command.args(["--enable-grpc-gateway=false", "--log-level", "error"]);
@@ -214,9 +215,4 @@ fn etcd(program: &Path, folder: &Path, port: u16) -> Result<Command> {
     command.arg("--cert-file").arg(folder.join("server.crt"));
     command.arg("--key-file").arg(folder.join("server.key"));
     Ok(command)
-}
-
-pub fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
-    Ok(listener.local_addr()?.port())
 }

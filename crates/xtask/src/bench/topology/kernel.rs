@@ -35,9 +35,9 @@ impl Drop for Namespaces {
 }
 
 impl Namespaces {
-    fn make(side: Side, parts: &[&'static str]) -> Result<Self> {
+    fn make(label: &str, parts: &[&'static str]) -> Result<Self> {
         sweep()?;
-        let prefix = format!("{PREFIX}{}-{}-", process::id(), side.name());
+        let prefix = format!("{PREFIX}{}-{label}-", process::id());
         let mut made = Self {
             prefix,
             parts: Vec::new(),
@@ -50,7 +50,7 @@ impl Namespaces {
         Ok(made)
     }
 
-    fn name(&self, part: &str) -> String {
+    pub fn name(&self, part: &str) -> String {
         format!("{}{part}", self.prefix)
     }
 
@@ -97,12 +97,12 @@ impl Namespaces {
 pub fn build(side: Side) -> Result<(Ends, Namespaces)> {
     match side {
         Side::Host => nodes_alone(side),
-        _ => nodes_with_pods(side),
+        _ => nodes_with_pods(side, side.name()),
     }
 }
 
 fn nodes_alone(side: Side) -> Result<(Ends, Namespaces)> {
-    let made = Namespaces::make(side, &["node1", "node2"])?;
+    let made = Namespaces::make(side.name(), &["node1", "node2"])?;
     made.wire([("node1", "u"), ("node2", "u")], MTU)?;
     made.address("node1", "u", NODES[0])?;
     made.address("node2", "u", NODES[1])?;
@@ -110,9 +110,13 @@ fn nodes_alone(side: Side) -> Result<(Ends, Namespaces)> {
     Ok((Ends { client, server }, made))
 }
 
-fn nodes_with_pods(side: Side) -> Result<(Ends, Namespaces)> {
+/// Where the client's pod is.
+pub const CLIENT_NODE: &str = "node1";
+
+/// Pods whose nodes the kernel joins in the way of that side.
+pub fn nodes_with_pods(side: Side, label: &str) -> Result<(Ends, Namespaces)> {
     const PLACES: [(&str, &str); 2] = [("node1", "pod1"), ("node2", "pod2")];
-    let made = Namespaces::make(side, &["node1", "node2", "pod1", "pod2"])?;
+    let made = Namespaces::make(label, &["node1", "node2", "pod1", "pod2"])?;
     made.wire([("node1", "u"), ("node2", "u")], 1500)?;
     for (here, (node, pod)) in PLACES.iter().enumerate() {
         let there = 1 - here;

@@ -16,6 +16,7 @@ fn peer(cluster: &str, ready: bool) -> PeerStatus {
 fn asked(name: &str, peers: &[PeerStatus]) -> Asked {
     Asked {
         name: name.into(),
+        silent_node: None,
         peers: Ok(peers.to_vec()),
     }
 }
@@ -44,6 +45,7 @@ fn clusters_are_counted_over_all_who_read_them() {
         asked("b", &[peer("c2", false)]),
         Asked {
             name: "c".into(),
+            silent_node: None,
             peers: Err("nothing came".into()),
         },
     ];
@@ -81,6 +83,7 @@ fn whoever_is_not_connected_is_named_with_what_to_do() {
         (
             Asked {
                 name: "a".into(),
+                silent_node: None,
                 peers: Err("nothing came for 30 s".into()),
             },
             Some("a does not say how it stands: nothing came for 30 s"),
@@ -101,6 +104,33 @@ fn whoever_is_not_connected_is_named_with_what_to_do() {
             }
         }
     }
+}
+
+#[test]
+fn a_machine_that_is_gone_is_named_with_what_has_it_forgotten() {
+    let gone = Asked {
+        silent_node: Some("n3".into()),
+        peers: Err("nothing came for 5 s".into()),
+        ..asked("a", &[])
+    };
+    let errors = judged(&wanted(&["c2", "c3"]), &[gone]);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(
+        errors[0].sentence.contains("node n3 is silent"),
+        "{errors:?}"
+    );
+    assert!(
+        errors[0]
+            .hint
+            .contains("`kubectl --context c1 delete node n3`"),
+        "{errors:?}"
+    );
+    // What answers is heard, whatever its kubelet does.
+    let lives = Asked {
+        silent_node: Some("n3".into()),
+        ..asked("a", &[peer("c2", true)])
+    };
+    assert_eq!(judged(&wanted(&["c2"]), &[lives]), []);
 }
 
 #[test]

@@ -1,5 +1,8 @@
 use super::*;
-use tombolo_model::{id::ClusterId, local::PeerStatus};
+use tombolo_model::{
+    id::ClusterId,
+    local::{PathStatus, PeerStatus},
+};
 
 fn ready(name: &str, id: u16) -> PeerStatus {
     PeerStatus {
@@ -14,6 +17,17 @@ fn ready(name: &str, id: u16) -> PeerStatus {
     }
 }
 
+/// Of two nodes.
+fn path(answering: usize, silent: usize) -> PathStatus {
+    PathStatus {
+        nodes: 2,
+        answering,
+        silent,
+        unknown: 2 - answering - silent,
+        ..PathStatus::default()
+    }
+}
+
 fn peers() -> Vec<PeerStatus> {
     let away = PeerStatus {
         ready: false,
@@ -24,6 +38,10 @@ fn peers() -> Vec<PeerStatus> {
         stale_seconds: Some(303),
         silent_seconds: None,
         certificate_days: Some(5),
+        path: Some(PathStatus {
+            silent_seconds: Some(12.7),
+            ..path(0, 2)
+        }),
         ..ready("cluster3", 3)
     };
     let new = PeerStatus {
@@ -46,9 +64,13 @@ fn peers() -> Vec<PeerStatus> {
     let mut mistaken = ready("cluster7", 7);
     mistaken.trouble = Some("its file names no peer: x".into());
     mistaken.hint = "mend /p/cluster7".into();
+    liar.path = Some(path(0, 0));
+    mistaken.path = Some(path(1, 1));
+    let mut second = ready("cluster2", 2);
+    second.path = Some(path(2, 0));
     vec![
         ready("cluster1", 1),
-        ready("cluster2", 2),
+        second,
         away,
         new,
         liar,
@@ -72,16 +94,18 @@ fn every_cluster_is_a_line_and_every_trouble_a_sentence_with_a_hint() {
     assert_eq!(
         text,
         "\
-CLUSTER         ID  PHASE       RECORDS          BEHIND     REJECTED  CERTIFICATE
-cluster1 (own)  1   ready       ip 120, nodes 2  0 s        -         364 d
-cluster2        2   ready       ip 120, nodes 2  0 s        -         364 d
-cluster3        3   waiting     ip 120, nodes 2  5 min 3 s  -         5 d
-cluster4        -   connecting  -                -          -         -
-cluster5        5   ready       ip 120, nodes 2  0 s        3         364 d
-cluster6        6   leaving     ip 120, nodes 2  -          -         ended
-cluster7        7   ready       ip 120, nodes 2  0 s        -         364 d
+CLUSTER         ID  PHASE       RECORDS          BEHIND     NODES            REJECTED  CERTIFICATE
+cluster1 (own)  1   ready       ip 120, nodes 2  0 s        -                -         364 d
+cluster2        2   ready       ip 120, nodes 2  0 s        2 of 2 answer    -         364 d
+cluster3        3   waiting     ip 120, nodes 2  5 min 3 s  silent for 12 s  -         5 d
+cluster4        -   connecting  -                -          -                -         -
+cluster5        5   ready       ip 120, nodes 2  0 s        never answered   3         364 d
+cluster6        6   leaving     ip 120, nodes 2  -          -                -         ended
+cluster7        7   ready       ip 120, nodes 2  0 s        1 of 2 answer    -         364 d
 warning: cluster cluster3 is not ready: cannot reach https://192.0.2.3:2379: connection refused
   hint: see that its store runs
+warning: cluster cluster3: none of its nodes has answered for 12 s
+  hint: their backends get no connections while there are others; see the network between the clusters, and `tombolo service explain`
 warning: cluster cluster3: our certificate there ends in 5 days
   hint: have that cluster issue a new one: `tombolo certificates issue` there
 warning: cluster cluster4 is not ready: connecting
@@ -89,6 +113,8 @@ warning: cluster cluster5 has records that are not believed (identity 1, key 2),
   hint: they are left out, all others are used; see what writes them into that cluster's store
 warning: cluster cluster7: its file names no peer: x
   hint: mend /p/cluster7
+warning: cluster cluster7: 1 of its 2 nodes that are asked do not answer
+  hint: their backends get no connections while there are others; see the network between the clusters, and `tombolo service explain`
 warning: 11 entries from before the agent's start are kept, not all of cluster3, cluster4 has been read since
   hint: traffic goes on by them; they are renewed or go when those clusters are read
 "
