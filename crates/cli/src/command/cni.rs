@@ -16,7 +16,9 @@ use tombolo_k8s::{
     client::{Api, Connect, Error},
 };
 
-use crate::cluster::block_on;
+use tombolo_model::local::Request;
+
+use crate::{client, cluster::block_on};
 
 const PLUGIN: &str = "tombolo-cni";
 const CONFLIST: &str = "05-tombolo.conflist";
@@ -33,7 +35,7 @@ const CONFIGURATION: &str = r#"{
 pub enum Cni {
     /// Put the plugin into the node's folder of plugins
     Install(Install),
-    /// Write the configuration, which makes the node ready, as soon as the agent answers
+    /// Write the configuration, which makes the node ready, as soon as the agent serves pods
     Enable(Enable),
     /// Take configuration and plugin away again
     Remove(Remove),
@@ -57,7 +59,7 @@ pub struct Enable {
     /// Put other plugins' configurations aside
     #[arg(long)]
     exclusive: bool,
-    /// How long the agent may take to answer
+    /// How long the agent may take until it serves pods
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     patience: u64,
 }
@@ -97,27 +99,32 @@ impl Install {
 
 impl Enable {
     fn run(self, socket: &Path) -> Result<()> {
+        let configuration = self.conf_dir.join(CONFLIST);
         let end = Instant::now() + Duration::from_secs(self.patience);
-        while let Err(error) = UnixStream::connect(socket) {
+        while let Err(error) = is_served(socket, &configuration) {
             if Instant::now() > end {
                 bail!(
-                    "no agent has answered at {} for {} s ({error}): the node stays without a network; see the agent's log",
-                    socket.display(),
+                    "the agent serves no pods after {} s ({error:#}): the node stays without a network; see the agent's log",
                     self.patience
                 );
             }
             sleep(Duration::from_millis(100));
         }
-        replace(
-            &self.conf_dir.join(CONFLIST),
-            CONFIGURATION.as_bytes(),
-            0o644,
-        )?;
+        replace(&configuration, CONFIGURATION.as_bytes(), 0o644)?;
         if self.exclusive {
             put_others_aside(&self.conf_dir)?;
         }
         Ok(())
     }
+}
+
+/// Whether pods that come now get a network: an agent without its node's ranges would refuse them all.
+fn is_served(socket: &Path, configuration: &Path) -> Result<()> {
+    if configuration.exists() {
+        // The node has had its network before, and keeps it while the agent learns all anew.
+        return Ok(UnixStream::connect(socket).map(drop)?);
+    }
+    client::ask(socket, &Request::Status).map(drop)
 }
 
 impl Remove {

@@ -1,5 +1,11 @@
 use super::*;
-use std::{os::unix::fs::PermissionsExt as _, os::unix::net::UnixListener};
+use crate::command::testing::status;
+use std::{
+    io::{BufRead as _, BufReader},
+    os::unix::{fs::PermissionsExt as _, net::UnixListener},
+    thread::{self, JoinHandle},
+};
+use tombolo_model::local::{Failure, FailureCode, Reply};
 
 struct Node(PathBuf);
 
@@ -26,6 +32,26 @@ impl Node {
             .collect();
         files.sort();
         files
+    }
+
+    /// Gives each answer on a connection of its own; what it listens at is there until it is joined.
+    fn agent(&self, replies: &[Reply]) -> JoinHandle<UnixListener> {
+        let socket = self.path("socket");
+        let _ = fs::remove_file(&socket);
+        let listener = UnixListener::bind(&socket).unwrap();
+        let lines: Vec<String> = replies
+            .iter()
+            .map(|reply| serde_json::to_string(reply).unwrap() + "\n")
+            .collect();
+        thread::spawn(move || {
+            for line in lines {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut question = String::new();
+                BufReader::new(&stream).read_line(&mut question).unwrap();
+                stream.write_all(line.as_bytes()).unwrap();
+            }
+            listener
+        })
     }
 
     fn install(&self) {
@@ -67,7 +93,7 @@ fn a_node_is_as_before_after_all_is_taken_away() {
     fs::write(node.path("conf/10-other.conflist"), "{}").unwrap();
     fs::write(node.path("conf/README"), "").unwrap();
     let before = node.files();
-    let _agent = UnixListener::bind(node.path("socket")).unwrap();
+    let agent = node.agent(&[Reply::Status(Box::new(status()))]);
     for _ in 0..2 {
         node.install();
         node.enable(5).unwrap();
@@ -86,6 +112,7 @@ fn a_node_is_as_before_after_all_is_taken_away() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o755);
+    agent.join().unwrap();
     node.remove();
     node.remove();
     assert_eq!(node.files(), before);
@@ -98,10 +125,41 @@ fn without_an_agent_there_is_no_configuration() {
     node.install();
     let error = node.enable(0).unwrap_err();
     assert!(
-        format!("{error:#}").contains("no agent has answered"),
+        format!("{error:#}").contains("no agent answers"),
         "{error:#}"
     );
     assert_eq!(node.files(), ["bin/tombolo-cni"]);
+}
+
+#[test]
+fn an_agent_that_has_no_ranges_yet_is_waited_for() {
+    let refusal = || {
+        Reply::Error(Failure {
+            code: FailureCode::Unavailable,
+            message: "node n1 has no ranges yet".into(),
+            hint: "see whether the operator runs".into(),
+        })
+    };
+    let node = Node::new("ranges");
+    let agent = node.agent(&[refusal()]);
+    let error = format!("{:#}", node.enable(0).unwrap_err());
+    assert!(error.contains("node n1 has no ranges yet"), "{error}");
+    assert_eq!(node.files(), Vec::<String>::new());
+    agent.join().unwrap();
+
+    let agent = node.agent(&[refusal(), refusal(), Reply::Status(Box::new(status()))]);
+    node.enable(60).unwrap();
+    assert_eq!(node.files(), ["conf/05-tombolo.conflist"]);
+    agent.join().unwrap();
+}
+
+/// Pods that are there need the configuration to be taken away properly.
+#[test]
+fn a_node_that_has_had_its_network_keeps_it() {
+    let node = Node::new("restart");
+    fs::write(node.path("conf/05-tombolo.conflist"), CONFIGURATION).unwrap();
+    let _silent = UnixListener::bind(node.path("socket")).unwrap();
+    node.enable(0).unwrap();
 }
 
 #[test]
