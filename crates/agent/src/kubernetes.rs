@@ -22,7 +22,13 @@ mod services;
 mod tests;
 mod work;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use anyhow::{Context as _, Result};
 use tokio::sync::{Notify, mpsc};
@@ -56,6 +62,21 @@ pub struct Kubernetes {
     node: String,
     /// Where the node's own addresses and ranges are remembered.
     memory: PathBuf,
+    leaves: Leaves,
+}
+
+/// Whether the node is about to leave its cluster, as far as it knows.
+#[derive(Clone, Debug, Default)]
+pub struct Leaves(Arc<AtomicBool>);
+
+impl Leaves {
+    pub fn set(&self, leaves: bool) {
+        self.0.store(leaves, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What the loop and the local API have of it.
@@ -75,6 +96,7 @@ impl Kubernetes {
             troubles: Troubles::default(),
             node: options.node_name.clone(),
             memory,
+            leaves: Leaves::default(),
         })
     }
 
@@ -86,6 +108,10 @@ impl Kubernetes {
     /// Why nobody can be served yet.
     pub fn refusal(&self) -> Failure {
         own::refusal(self)
+    }
+
+    pub fn leaves(&self) -> Leaves {
+        self.leaves.clone()
     }
 
     /// From now on it tells and is told.

@@ -106,6 +106,10 @@ pub struct Options {
         default_value = "127.0.0.1:9879"
     )]
     pub listen: SocketAddr,
+    /// Where balancers ask whether to send to this node: /healthz and /livez of kube-proxy, mostly at port 10256; nowhere
+    /// unless told
+    #[arg(long, env = "TOMBOLO_NODE_HEALTH", value_name = "ADDRESS:PORT")]
+    pub node_health: Option<SocketAddr>,
     /// Size of the mesh, equal in all of its clusters: 255 or 511
     #[arg(
         long,

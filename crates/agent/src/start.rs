@@ -13,7 +13,7 @@ use crate::{
     kubernetes::{Kubernetes, Own},
     node::{Command, Inlets, NodeLoop},
     options::{Options, Underlay},
-    pages::AgentPages,
+    pages::{AgentPages, NodePages},
     queue::Queue,
     restore::{self, Found},
 };
@@ -197,6 +197,7 @@ async fn serve(
     let Checked { world, uplinks } = checked;
     // Whatever can fail without the kernel's tables comes before they are touched.
     let http = bind_pages(options).await?;
+    let door = bind_node_pages(options).await?;
     let facts = options.facts.as_deref().map(FactsFile::open).transpose()?;
     let queue = Queue::open(&options.delete_queue)?;
     let socket = Socket::bind(&options.socket)?;
@@ -249,6 +250,16 @@ async fn serve(
     clusters.spawn(&mut supervisor);
     let patience = Duration::from_secs(options.mesh.clustermesh_sync_timeout);
     node.wait_for(clusters, patience);
+    if let Some(door) = door {
+        let pages = NodePages {
+            commands: commands.clone(),
+            leaves: kubernetes
+                .as_ref()
+                .map(Kubernetes::leaves)
+                .unwrap_or_default(),
+        };
+        supervisor.spawn("door", door.serve(Arc::new(pages), supervisor.stop()));
+    }
     let link = kubernetes.map(|kubernetes| {
         let config = node.world.config();
         kubernetes.spawn(config, &commands, facts_sender.clone(), &mut supervisor)
@@ -284,6 +295,16 @@ fn askers(config: &Config) -> Vec<IpNet> {
 async fn bind_pages(options: &Options) -> Result<Server> {
     let server = Server::bind(options.listen).await;
     server.context("give --listen a free address")
+}
+
+async fn bind_node_pages(options: &Options) -> Result<Option<Server>> {
+    let Some(address) = options.node_health else {
+        return Ok(None);
+    };
+    let server = Server::bind(address).await;
+    let server =
+        server.context("give --node-health a free address; is there a kube-proxy on this node?");
+    server.map(Some)
 }
 
 fn clusters(options: &Options, facts: &mpsc::Sender<Vec<Fact>>, started: Instant) -> Clusters {

@@ -25,6 +25,8 @@ pub struct Pod {
 #[serde(default)]
 pub struct Meta {
     pub uid: String,
+    #[serde(rename = "deletionTimestamp")]
+    pub deleted: Option<String>,
     #[serde(deserialize_with = "or_default")]
     pub labels: BTreeMap<String, String>,
     #[serde(deserialize_with = "or_default")]
@@ -128,11 +130,19 @@ pub struct Ipam {
 }
 
 const ZONE: &str = "topology.kubernetes.io/zone";
+/// On a node that the cluster's autoscaler is about to take away.
+const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
 
 impl Node {
     pub fn zone(&self) -> Option<&str> {
         let zone = self.metadata.labels.get(ZONE)?;
         (!zone.is_empty()).then_some(zone)
+    }
+
+    /// Whether it is about to go, so that nobody should come to it from outside any more.
+    pub fn leaves(&self) -> bool {
+        let mut taints = self.spec.taints.iter();
+        self.metadata.deleted.is_some() || taints.any(|taint| taint["key"] == TO_BE_DELETED)
     }
 
     /// One of each family, the first ones that are told.

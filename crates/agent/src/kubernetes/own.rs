@@ -193,9 +193,14 @@ pub async fn keep(
             change = nodes.next() => match change {
                 Ok(Event::Upsert(_, item)) => {
                     move_to(kubernetes, config, facts, &item, &mut zone).await;
+                    let form: forms::Node = item.read().unwrap_or_default();
+                    kubernetes.leaves.set(form.leaves());
                     node = Some(item);
                 }
-                Ok(Event::Delete(_)) => node = None,
+                Ok(Event::Delete(_)) => {
+                    kubernetes.leaves.set(true);
+                    node = None;
+                }
                 _ => continue,
             },
             change = described.next() => match change {

@@ -4,7 +4,9 @@ mod identity;
 #[path = "../../../k8s/tests/plane/mod.rs"]
 mod plane;
 
-use super::{Kubernetes, Link, Own, ask::Question, cluster, own, pods::UNUSED, services, work};
+use super::{
+    Kubernetes, Leaves, Link, Own, ask::Question, cluster, own, pods::UNUSED, services, work,
+};
 use crate::node::Command;
 use plane::{PATIENCE, Plane};
 use serde_json::Value;
@@ -35,6 +37,7 @@ const STOP: Duration = Duration::from_secs(30);
 struct Node {
     name: &'static str,
     link: Link,
+    leaves: Leaves,
     commands: mpsc::Sender<Command>,
     facts: mpsc::Sender<Vec<Fact>>,
     /// Why it wants to start anew.
@@ -52,6 +55,7 @@ async fn kubernetes(plane: &Plane, node: &str) -> Kubernetes {
         troubles: Troubles::default(),
         node: node.into(),
         memory: plane.folder.join(format!("{node}.node")),
+        leaves: Leaves::default(),
     }
 }
 
@@ -84,6 +88,7 @@ impl Node {
             changed: Arc::new(Notify::new()),
             identifier: super::Identifier::new(questions, kubernetes.troubles.clone()),
         };
+        let leaves = kubernetes.leaves();
         let mut tasks = JoinSet::new();
         let world = World::new(config.clone()).unwrap();
         tasks.spawn(turn(world, asked, told, Arc::clone(&link.changed)));
@@ -108,6 +113,7 @@ impl Node {
         Node {
             name,
             link,
+            leaves,
             commands,
             facts,
             ended,
@@ -378,6 +384,31 @@ async fn pods_of_two_nodes_come_and_go() {
     .await;
     let troubles = one.link.troubles.all();
     assert!(troubles.is_empty(), "{troubles:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_about_to_leave_knows_it() {
+    let plane = prepare().await;
+    node(&plane, "n1", "192.0.2.1");
+    ranges(&plane, "n1", "10.1.0.0/24");
+    let one = Node::start(&plane, "n1").await;
+    nodes_are_told_of(&plane, &[&one]).await;
+    assert!(!one.leaves.get());
+    let taint = "ToBeDeletedByClusterAutoscaler=1:NoSchedule";
+    let until = async |leaves: bool| {
+        wait_for("the node to hear of it", async || {
+            one.leaves.get() == leaves
+        })
+        .await;
+    };
+    plane.kubectl(&["taint", "node", "n1", taint]).unwrap();
+    until(true).await;
+    plane
+        .kubectl(&["taint", "node", "n1", &format!("{taint}-")])
+        .unwrap();
+    until(false).await;
+    plane.kubectl(&["delete", "node", "n1"]).unwrap();
+    until(true).await;
 }
 
 async fn nodes_are_told_of(plane: &Plane, nodes: &[&Node]) {

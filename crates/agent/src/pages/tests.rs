@@ -3,8 +3,16 @@ use tombolo_model::local::{Failure, FailureCode};
 
 /// What the pages are while commands are dealt with in such a way, and when nobody is left who does.
 async fn pages(deal: impl Fn(Command), paths: &[&str]) -> [Vec<Option<Answer>>; 2] {
+    pages_of(AgentPages, deal, paths).await
+}
+
+async fn pages_of<P: Pages>(
+    make: impl FnOnce(mpsc::Sender<Command>) -> P,
+    deal: impl Fn(Command),
+    paths: &[&str],
+) -> [Vec<Option<Answer>>; 2] {
     let (commands, mut receiver) = mpsc::channel(4);
-    let pages = AgentPages(commands);
+    let pages = make(commands);
     let all = async || {
         let mut all = Vec::new();
         for path in paths {
@@ -59,4 +67,41 @@ async fn an_agent_that_waits_is_alive_and_not_ready() {
     let waits = "it does not know its ranges; look at the operator";
     let waits = Some(Answer::Unavailable(waits.into()));
     assert_eq!(during, [alive, waits]);
+}
+
+#[tokio::test]
+async fn balancers_see_whether_to_send_to_the_node() {
+    let leaves = Leaves::default();
+    let make = |commands| NodePages {
+        commands,
+        leaves: leaves.clone(),
+    };
+    let turn = |command| {
+        if let Command::Alive(answer) = command {
+            drop(answer.send(()));
+        }
+    };
+    let paths = ["/healthz", "/livez", "/metrics"];
+    let said = |answer: &Option<Answer>| match answer {
+        Some(Answer::Json(text)) => {
+            let said: serde_json::Value = serde_json::from_str(text).unwrap();
+            assert!(said["lastUpdated"].is_string() && said["currentTime"].is_string());
+            said["nodeEligible"].as_bool()
+        }
+        _ => None,
+    };
+    let gone = || Some(Answer::Unavailable(BUSY.into()));
+
+    let [during, after] = pages_of(make, turn, &paths).await;
+    assert_eq!(
+        [said(&during[0]), said(&during[1])],
+        [Some(true), Some(true)]
+    );
+    assert_eq!(during[2], None);
+    assert_eq!(after, [gone(), gone(), None]);
+
+    leaves.set(true);
+    let [during, _] = pages_of(make, turn, &paths).await;
+    assert_eq!(during[0], Some(Answer::Unavailable(LEAVES.into())));
+    assert_eq!(said(&during[1]), Some(false));
 }

@@ -55,17 +55,29 @@ fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     lists.into_iter().flatten().flatten()
 }
 
+/// Those of the agent's options that are asked about.
+fn options(values: &[&str], names: &[&str]) -> Vec<String> {
+    let objects = objects(KUBERNETES[1], values);
+    let pod = &find(&objects, "DaemonSet/tombolo")["spec"]["template"]["spec"];
+    let words = pod["containers"][0]["args"].as_array().unwrap();
+    let words = words.iter().filter_map(Value::as_str);
+    let words = words.filter(|word| names.iter().any(|name| word.contains(name)));
+    words.map(str::to_owned).collect()
+}
+
+#[test]
+fn balancers_are_answered_where_it_is_wanted() {
+    let words = |values: &[&str]| options(values, &["--node-health"]);
+    assert!(words(&[]).is_empty());
+    assert_eq!(
+        words(&["kubeProxyReplacementHealthzBindAddr=[::]:10256"]),
+        ["--node-health=[::]:10256"]
+    );
+}
+
 #[test]
 fn names_are_answered_unless_it_is_refused() {
-    let words = |values: &[&str]| {
-        let objects = objects(KUBERNETES[1], values);
-        let pod = &find(&objects, "DaemonSet/tombolo")["spec"]["template"]["spec"];
-        let words = pod["containers"][0]["args"].as_array().unwrap();
-        let names = words.iter().filter_map(Value::as_str);
-        let names = names
-            .filter(|word| word.contains("--name-service") || word.contains("--cluster-domain"));
-        names.map(str::to_owned).collect::<Vec<_>>()
-    };
+    let words = |values: &[&str]| options(values, &["--name-service", "--cluster-domain"]);
     assert_eq!(
         words(&[]),
         [

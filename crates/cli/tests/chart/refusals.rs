@@ -57,6 +57,10 @@ fn values_that_are_not_known_or_of_the_wrong_kind_are_named() {
         ),
         ("maglev.hashSeed=", "at '/maglev/hashSeed'"),
         ("dns.service=kube-dns", "at '/dns/service'"),
+        (
+            "kubeProxyReplacementHealthzBindAddr=10256",
+            "at '/kubeProxyReplacementHealthzBindAddr'",
+        ),
         ("dns.clusterDomain=Cluster.local", "at '/dns/clusterDomain'"),
         (
             "routingMode=geneve",
