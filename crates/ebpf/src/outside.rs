@@ -10,6 +10,7 @@ mod connect;
 mod leave;
 mod pick;
 mod recognise;
+mod reserve;
 mod rewrite;
 
 pub use answer::{answer_judged, answer_of_pod};

@@ -1,25 +1,24 @@
 //! Connections from outside: found again, or led to a backend.
 
-use super::{FOUND, NOT_FOUND, recognise::frontend};
+use super::{
+    FOUND, NOT_FOUND,
+    recognise::frontend,
+    reserve::{NO_EXIST, reserve},
+};
 use crate::{
     flow,
     judge::{self, Arrival},
-    maps::{FLOWS, Scratch, TRANSLATIONS, scratch, setting},
+    maps::{Scratch, TRANSLATIONS, scratch},
     packet::{self, ETHERNET, TCP, TCP_FIN, TCP_RST},
     service,
 };
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
 use tombolo_abi::{
-    Addr, BackendEntry, Drop, Ends, FrontendEntry, LENT_PORTS, LENT_PORTS_FIRST, Translation,
-    flow_state, place, ticks, translation,
+    Addr, BackendEntry, Drop, Ends, FrontendEntry, Translation, flow_state, ticks, translation,
 };
 
-/// How often a port is drawn before it is taken that there is none.
-const DRAWS: u32 = 16;
 /// How often at most each direction tells the other that it is alive.
 const TELL: u32 = ticks::from_secs(1);
-/// Only where there is no entry yet.
-const NO_EXIST: u64 = 1;
 
 /// Finds the translation of the packet whose ends are in the scratch room, if it holds as it is.
 #[inline(never)]
@@ -237,81 +236,4 @@ fn choose(frontend: &FrontendEntry, client: Addr, picked: u32) -> Option<(u32, B
     let mixed = client.words[0].rotate_left(31) ^ client.words[1];
     let client = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 << 63;
     service::choose_again(client, pool, frontend.affinity_s(), picked)
-}
-
-/// Sees to it that answers find back, which needs the node's own address if the backend is on another node, and another port
-/// if the client's is taken: by one of the node's, or by a connection that the client has to this backend already, by another
-/// frontend.
-#[inline(always)]
-fn reserve(scratch: &mut Scratch, backend: &BackendEntry) -> Result<(), Drop> {
-    match judge::place_of(backend.addr) {
-        place::LOCAL => {
-            let key = scratch.translation.ends.turned();
-            if claim(scratch, &key) {
-                return Ok(());
-            }
-        }
-        place::REMOTE => {
-            scratch.translation.flags |= translation::LENT;
-            scratch.twin.flags |= translation::LENT;
-            scratch.translation.ends.source = if backend.addr.is_v4() {
-                setting!(router_v4)
-            } else {
-                setting!(router_v6)
-            };
-        }
-        place::NOWHERE => return Err(Drop::NobodyThere),
-        _ => return Err(Drop::BackendNotInMesh),
-    }
-    for draw in 0..DRAWS {
-        // The first is the connection's own: should its translation be lost, the backend knows it again.
-        let is_own = draw == 0;
-        let number = if is_own {
-            scratch.hash
-        } else {
-            service::random()
-        };
-        let port = LENT_PORTS_FIRST + service::scaled(number, LENT_PORTS);
-        scratch.translation.ends.source_port = (port as u16).to_be();
-        let key = scratch.translation.ends.turned();
-        if !is_in_use(&key, is_own) && claim(scratch, &key) {
-            return Ok(());
-        }
-    }
-    Err(Drop::PortsExhausted)
-}
-
-/// Whose the address is may speak from the port by itself. A flow that was translated does not count where it may be of the
-/// very connection.
-#[inline(always)]
-fn is_in_use(ends: &Ends, may_be_own: bool) -> bool {
-    let (key, _) = packet::key_of(
-        ends.source,
-        ends.destination,
-        ends.source_port,
-        ends.destination_port,
-        ends.protocol,
-    );
-    let Some(flow) = FLOWS.get_ptr(&key) else {
-        return false;
-    };
-    // SAFETY: a map element found in this run.
-    let flow = unsafe { &*flow };
-    let is_own = may_be_own && flow.state & flow_state::TRANSLATED != 0;
-    !is_own && !flow::is_expired(flow, flow::now())
-}
-
-/// Takes the place of the answers' translation, unless another connection has it.
-#[inline(always)]
-fn claim(scratch: &Scratch, key: &Ends) -> bool {
-    if let Some(found) = TRANSLATIONS.get_ptr(key) {
-        // SAFETY: a map element found in this run.
-        let found = unsafe { &*found };
-        let is_ours = found.ends == scratch.twin.ends;
-        if !is_ours && !flow::is_past(found.last, found.lifetime, flow::now()) {
-            return false;
-        }
-        let _ = TRANSLATIONS.remove(key);
-    }
-    TRANSLATIONS.insert(key, &scratch.twin, NO_EXIST).is_ok()
 }
