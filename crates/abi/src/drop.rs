@@ -48,7 +48,7 @@ pub enum Drop {
     NoBackend,
     /// From outside for a service: a fragment, or a header with options.
     Untranslatable,
-    /// From outside for a service whose backend is this node itself or outside of the mesh.
+    /// From outside for a service whose backend is outside of the mesh, or at an address of this node that is not its main one.
     BackendNotInMesh,
     /// From outside for a service: no source port is left towards its backend.
     PortsExhausted,
@@ -194,7 +194,7 @@ impl Drop {
                 "fragments and IP options can't be led to a service from outside; lower the client's packet size"
             }
             Drop::BackendNotInMesh => {
-                "from outside, services are led to pods and to other nodes of the mesh only; let pods without hostNetwork answer"
+                "from outside, services are led to pods and nodes of the mesh only, and on this node to the addresses that its agent is told of; see `tombolo service explain`"
             }
             Drop::PortsExhausted => {
                 "too many connections from outside to one backend on another node; add backends"

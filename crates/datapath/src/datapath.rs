@@ -1,15 +1,16 @@
 //! The node's data path as a whole: opened, changed and looked at here.
 
 use crate::{
-    Dead, Error, Events, LedSockets, NameSockets, WatchHandle, bpf, host, links,
+    Dead, Error, Events, LedSockets, NameSockets, WatchHandle, bpf, host,
+    links::{self, Stand},
     maps::{self, Addresses, Counts, Endpoints, Monitor, Nodes, Policies, Records, Services},
     paths::Paths,
     programs::{
         self, AT_SOCKETS, FROM_CONTAINER, FROM_HOST, FROM_OVERLAY, FROM_UPLINK, OUTSIDE,
-        OUTSIDE_OVERLAY,
+        OUTSIDE_OVERLAY, TO_UPLINK,
     },
 };
-use aya::{Ebpf, maps::MapData, programs::LinkOrder};
+use aya::{Ebpf, maps::MapData};
 use ipnet::IpNet;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -72,6 +73,8 @@ pub struct Datapath {
     monitor: Monitor,
     flows: MapData,
     paths: Paths,
+    /// Whether programs stand where packets leave by the uplinks, for answers of the node's own processes.
+    is_led_to: bool,
     /// What the kernel can't do that the node was told to.
     lacks: Vec<String>,
     dead: BTreeSet<Dead>,
@@ -152,15 +155,29 @@ impl Datapath {
             netlink,
             devices,
             ebpf,
+            is_led_to: false,
             lacks: Vec::new(),
             dead: BTreeSet::new(),
         };
         datapath.monitor.tell_allowed(false)?;
+        datapath.is_led_to = datapath.leads_to_node();
         datapath.attach_all()?;
         datapath.lacks = host::open(&datapath.netlink, &datapath.config)?;
         datapath.lacks.extend(lack);
         remove_other_versions(&datapath.config.pins)?;
         Ok(datapath)
+    }
+
+    /// As it was found.
+    fn leads_to_node(&self) -> bool {
+        let Config {
+            pins,
+            uplinks,
+            node_addresses,
+            ..
+        } = &self.config;
+        let mut leaving = uplinks.iter().map(|name| leaving_pin(pins, name));
+        leaving.any(|pin| pin.exists()) || self.services.open_to_any(node_addresses)
     }
 
     /// Puts this object's programs at all devices: the node's own first, then those of pods.
@@ -198,14 +215,44 @@ impl Datapath {
             }
         }
         for (program, device, pin) in &wanted {
-            let first = LinkOrder::first();
-            links::attach(&mut self.ebpf, program, device, first, pin)?;
+            links::attach(&mut self.ebpf, program, device, Stand::First, pin)?;
+        }
+        // Nobody is led to a process of the node before its answers are seen to.
+        if self.is_led_to {
+            self.attach_to_leaving()?;
         }
         for (program, device, pin) in &behind {
-            let last = LinkOrder::last();
-            links::attach(&mut self.ebpf, program, device, last, pin)?;
+            links::attach(&mut self.ebpf, program, device, Stand::Last, pin)?;
         }
         self.attach_to_sockets(&folder)
+    }
+
+    fn attach_to_leaving(&mut self) -> Result<(), Error> {
+        for name in &self.config.uplinks {
+            let pin = leaving_pin(&self.config.pins, name);
+            links::attach(&mut self.ebpf, TO_UPLINK, name, Stand::Leaving, &pin)?;
+        }
+        Ok(())
+    }
+
+    /// Looks at what leaves by the uplinks if the change leads from outside to a process of the node; from then on for as long as
+    /// the node runs, since connections outlive what has led them.
+    fn foresee(&mut self, change: &Change) -> Result<(), Error> {
+        let own = &self.config.node_addresses;
+        let leads = match change {
+            Change::FrontendSet(_, path) => path
+                .outside
+                .is_some_and(|pool| self.services.is_at_any(pool, own)),
+            Change::BackendSet(pool, backend, _) => {
+                own.contains(&backend.ip) && self.services.is_open(*pool)
+            }
+            _ => false,
+        };
+        if leads && !self.is_led_to {
+            self.attach_to_leaving()?;
+            self.is_led_to = true;
+        }
+        Ok(())
     }
 
     fn attach_to_sockets(&mut self, folder: &Path) -> Result<(), Error> {
@@ -242,6 +289,7 @@ impl Datapath {
     }
 
     pub fn apply(&mut self, change: &Change) -> Result<(), Error> {
+        self.foresee(change)?;
         match change {
             Change::NodeSet(slot, path) => self.paths.set(&mut self.nodes, *slot, path),
             Change::NodeGone(slot) => {
@@ -299,7 +347,7 @@ impl Datapath {
             &mut self.ebpf,
             FROM_CONTAINER,
             &link.name,
-            LinkOrder::first(),
+            Stand::First,
             &endpoint_pin(&self.config.pins, id),
         )?;
         self.endpoints.set(id, path)?;
@@ -446,6 +494,10 @@ fn links_folder(pins: &Path) -> PathBuf {
 
 fn endpoint_pin(pins: &Path, id: EndpointId) -> PathBuf {
     links_folder(pins).join(format!("endpoint-{id}"))
+}
+
+pub(crate) fn leaving_pin(pins: &Path, uplink: &str) -> PathBuf {
+    links_folder(pins).join(format!("leaving-{uplink}"))
 }
 
 /// Takes everything of ours away from the node: programs, maps, devices, masquerading.

@@ -17,13 +17,39 @@ use std::{
     path::Path,
 };
 
-/// Puts `program` at the ingress of `device`, before or behind those that are there, in place of the one that the pinned link
-/// holds.
+/// Where at a device a program stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stand {
+    /// Before all that see what comes in.
+    First,
+    /// Behind these.
+    Last,
+    /// Before all that see what goes out.
+    Leaving,
+}
+
+impl Stand {
+    fn side(self) -> TcAttachType {
+        match self {
+            Stand::First | Stand::Last => TcAttachType::Ingress,
+            Stand::Leaving => TcAttachType::Egress,
+        }
+    }
+
+    fn order(self) -> LinkOrder {
+        match self {
+            Stand::First | Stand::Leaving => LinkOrder::first(),
+            Stand::Last => LinkOrder::last(),
+        }
+    }
+}
+
+/// Puts `program` at `device`, in place of the one that the pinned link holds.
 pub fn attach(
     ebpf: &mut Ebpf,
     program: &'static str,
     device: &str,
-    order: LinkOrder,
+    stand: Stand,
     pin: &Path,
 ) -> Result<(), Error> {
     let failed = |source| Error::Attach {
@@ -39,9 +65,9 @@ pub fn attach(
         remove(pin)?;
     }
     let classifier = programs::get(ebpf, program)?;
-    let options = TcAttachOptions::TcxOrder(order);
+    let options = TcAttachOptions::TcxOrder(stand.order());
     let id = classifier
-        .attach_with_options(device, TcAttachType::Ingress, options)
+        .attach_with_options(device, stand.side(), options)
         .map_err(failed)?;
     keep(classifier.take_link(id).map_err(failed)?, program, pin)
 }

@@ -45,13 +45,17 @@ pub const FROM_OVERLAY: &str = "from_overlay";
 /// Those that look at what the two above leave to the node's own stack.
 pub const OUTSIDE: &str = "outside";
 pub const OUTSIDE_OVERLAY: &str = "outside_overlay";
-const ALL: [&str; 6] = [
+/// That which sees what leaves.
+pub const TO_UPLINK: &str = "to_uplink";
+/// Those at devices.
+pub const ALL: [&str; 7] = [
     FROM_CONTAINER,
     FROM_HOST,
     FROM_UPLINK,
     FROM_OVERLAY,
     OUTSIDE,
     OUTSIDE_OVERLAY,
+    TO_UPLINK,
 ];
 /// Those at sockets, which are attached to a control group.
 pub const AT_SOCKETS: [&str; 8] = [

@@ -22,7 +22,7 @@ pub fn run(ctx: &TcContext) -> Result<Verdict, Drop> {
             if let Some(way) = way_of(ctx, &known, quick.headers) {
                 known.touch(quick.tcp_flags, now);
                 if way.place != place::LOCAL && known.is_translated() {
-                    if let Some(sent) = outside::answer_of_pod(ctx, ethertype, &quick)? {
+                    if let Some(sent) = outside::answer_known(ctx, ethertype, &quick)? {
                         return Ok(sent);
                     }
                 }

@@ -6,6 +6,7 @@ use crate::{
     forward::{self, Way},
     from_container::destination_of,
     judge::{self, Arrival},
+    outside,
     packet::{self, ETHERNET},
 };
 use aya_ebpf::programs::TcContext;
@@ -23,12 +24,20 @@ pub fn run(ctx: &TcContext) -> Result<Verdict, Drop> {
         if let Some(known) = flow::known(&quick, now) {
             if let Some(way) = way_of(ctx, &known, quick.headers) {
                 known.touch(quick.tcp_flags, now);
+                if known.is_translated() {
+                    if let Some(sent) = outside::answer_known(ctx, ethertype, &quick)? {
+                        return Ok(sent);
+                    }
+                }
                 return forward::forward(ctx, ethertype, &way);
             }
         }
     }
     let mut way = Way::default();
     judge::judge(ctx, &Arrival::plain(SeenAt::Host, ethertype), &mut way)?;
+    if let Some(sent) = outside::answer_judged(ctx, ethertype)? {
+        return Ok(sent);
+    }
     forward::forward(ctx, ethertype, &way)
 }
 

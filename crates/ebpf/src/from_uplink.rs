@@ -28,13 +28,20 @@ pub struct Outer {
 /// UDP and VXLAN headers, as they lie in memory.
 #[repr(C, packed)]
 #[derive(Clone, Copy)]
-struct Vxlan {
+pub struct Vxlan {
     _source_port: u16,
     port: u16,
     _length: u16,
     _checksum: u16,
     flags: u32,
     vni: u32,
+}
+
+impl Vxlan {
+    #[inline(always)]
+    pub fn is_ours(&self) -> bool {
+        self.port == VXLAN_PORT.to_be() && self.flags & VNI_IS_VALID != 0
+    }
 }
 
 /// A packet that concerns this node's pods.
@@ -156,7 +163,7 @@ fn tunnel<const UDP_AT: usize, const INNER: usize>(
     way: &mut Way,
 ) -> Option<Seen> {
     let header: &Vxlan = packet::at(ctx, UDP_AT)?;
-    if header.port != VXLAN_PORT.to_be() || header.flags & VNI_IS_VALID == 0 {
+    if !header.is_ours() {
         return None;
     }
     let outer = Outer {

@@ -4,7 +4,8 @@
 //! (`flow`); everything else is judged (`judge`), remembered, and then sent the same way (`forward`). The parts return
 //! `Result<Verdict, Drop>`; the entry points here alone turn that into what the kernel is told. Eight small programs at sockets lead
 //! to services (`service`), and two behind those that stand at the uplinks and the tunnel device do so with packets from outside
-//! (`outside`). Encryption is not here yet.
+//! (`outside`); one where packets leave by the uplinks (`to_uplink`) sees to what the node's own processes answer to these.
+//! Encryption is not here yet.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code)]
@@ -28,6 +29,7 @@ mod packet;
 mod path_mtu;
 mod policy;
 mod service;
+mod to_uplink;
 
 use aya_ebpf::{
     bindings::{__sk_buff, TC_ACT_SHOT},
@@ -87,6 +89,11 @@ pub fn outside_overlay(ctx: TcContext) -> i32 {
         None => Ok(Verdict::PASS),
     };
     verdict(&ctx, SeenAt::Overlay, result)
+}
+
+#[classifier]
+pub fn to_uplink(ctx: TcContext) -> i32 {
+    verdict(&ctx, SeenAt::Host, to_uplink::run(&ctx))
 }
 
 #[cgroup_sock_addr(connect4)]

@@ -140,6 +140,8 @@ pub struct Scratch {
     pub ends: Ends,
     pub translation: Translation,
     pub twin: Translation,
+    /// Ends of the packets of the other direction.
+    pub turned: Ends,
     pub tcp_flags: u32,
     pub headers: u32,
     /// The backend that all nodes lead the connection to, 0 if each draws; and the hash that it was found by.

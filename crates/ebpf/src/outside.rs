@@ -1,9 +1,10 @@
 //! Services for what comes to a node from outside: the second program at the uplinks and at the kernel's VXLAN device, which
 //! sees what the first has left to the node's own stack; and the way back of answers.
 //!
-//! A packet for a frontend becomes one for a backend, chosen once for a connection (`connect`). Towards a pod of this node it
-//! keeps its source; towards another node it gets the node's address among pods, so that answers come back here, and still
-//! travels as the identity that asked. Then it is judged like any other packet. What is for no service is not touched.
+//! A packet for a frontend becomes one for a backend, chosen once for a connection (`connect`). Towards a pod of this node, or a
+//! process of the node itself, it keeps its source; towards another node it gets the node's address among pods, so that answers
+//! come back here, and still travels as the identity that asked. Then it is judged like any other packet. What is for no service
+//! is not touched.
 
 mod answer;
 mod connect;
@@ -13,7 +14,7 @@ mod recognise;
 mod reserve;
 mod rewrite;
 
-pub use answer::{answer_judged, answer_of_pod};
+pub use answer::{answer_judged, answer_known, answer_of_node};
 
 use crate::{
     Verdict,
@@ -71,7 +72,11 @@ fn serve(ctx: &TcContext, ethertype: u16, outer: Option<&Outer>) -> Result<Verdi
     if connect::known(vouched) != FOUND {
         to_result(connect::vouch(ctx.skb.skb, &arrival))?;
         pick::pick();
-        to_result(connect::connect())?;
+        match connect::connect() {
+            FOUND => {}
+            NOT_FOUND => to_result(reserve::reserve(reserve::has_socket(ctx.skb.skb)))?,
+            reason => return Err(to_result(reason).err().unwrap_or(Drop::Malformed)),
+        }
     }
     to_result(rewrite::rewrite(ctx.skb.skb, u32::from(ethertype), FORTH))?;
     let sent = send(ctx, ethertype, arrival);
@@ -125,10 +130,12 @@ fn send(ctx: &TcContext, ethertype: u16, mut arrival: Arrival) -> Result<Verdict
         judge::judge(ctx, &arrival, &mut way)?;
         note_translated();
     }
-    if way.place != place::LOCAL && way.place != place::REMOTE {
-        return Err(Drop::BackendNotInMesh);
+    match way.place {
+        // Whoever came in by a tunnel is marked already.
+        place::HOST if !is_lent => Ok(Verdict::PASS),
+        place::LOCAL | place::REMOTE => forward::forward(ctx, ethertype, &way),
+        _ => Err(Drop::BackendNotInMesh),
     }
-    forward::forward(ctx, ethertype, &way)
 }
 
 #[inline(always)]

@@ -17,7 +17,10 @@ use crate::Error;
 use aya::Ebpf;
 use row::{backend, entry, frontend, key, slot, slot_key};
 use sources::Sources;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 use table::Table;
 use tombolo_abi::{BackendEntry, FrontendEntry, FrontendKey, PoolEntry, SlotEntry, SlotKey};
 use tombolo_model::service::{
@@ -43,6 +46,8 @@ pub struct Services {
 struct Pool {
     id: u32,
     frontends: usize,
+    /// How many of these lead here from outside.
+    open: usize,
     backends: BTreeMap<Backend, Place>,
     /// Who stands in each slot.
     slots: Vec<Backend>,
@@ -122,7 +127,9 @@ impl Services {
         self.frontends.set(key(frontend), entry)?;
         for id in pools_of(&entry) {
             if let Some(name) = self.names.get(&id).copied() {
-                self.known(name).frontends += 1;
+                let pool = self.known(name);
+                pool.frontends += 1;
+                pool.open += usize::from(id == entry.outside());
             }
         }
         Ok(former)
@@ -140,7 +147,9 @@ impl Services {
         self.sources.release(former.sources)?;
         for id in pools_of(former) {
             if let Some(name) = self.names.get(&id).copied() {
-                self.known(name).frontends -= 1;
+                let pool = self.known(name);
+                pool.frontends -= 1;
+                pool.open -= usize::from(id == former.outside());
                 self.forget_if_unused(name)?;
             }
         }
@@ -299,6 +308,21 @@ impl Services {
             .unwrap_or_else(|| panic!("the pool of {name} is not known"))
     }
 
+    /// Whether somebody outside is led to a backend at one of these addresses.
+    pub fn open_to_any(&self, addresses: &[IpAddr]) -> bool {
+        let mut pools = self.known.values();
+        pools.any(|pool| pool.open > 0 && pool.is_at_any(addresses))
+    }
+
+    pub fn is_open(&self, pool: Frontend) -> bool {
+        self.known.get(&pool).is_some_and(|pool| pool.open > 0)
+    }
+
+    pub fn is_at_any(&self, pool: Frontend, addresses: &[IpAddr]) -> bool {
+        let pool = self.known.get(&pool);
+        pool.is_some_and(|pool| pool.is_at_any(addresses))
+    }
+
     pub fn all_frontends(&self) -> Result<Vec<(Frontend, FrontendPath)>, Error> {
         let named = |(key, entry): (FrontendKey, FrontendEntry)| {
             let path = FrontendPath {
@@ -365,6 +389,15 @@ impl Pool {
             *self.weights.entry(place.path.weight).or_default() += 1;
             self.slots.push(backend);
         }
+    }
+
+    fn is_at_any(&self, addresses: &[IpAddr]) -> bool {
+        let end = |ip, port| Backend { ip, port };
+        let mut all = addresses.iter().copied();
+        all.any(|ip| {
+            let mut there = self.backends.range(end(ip, 0)..=end(ip, u16::MAX));
+            there.next().is_some()
+        })
     }
 
     fn take_weight(&mut self, weight: Option<u16>) {

@@ -152,7 +152,7 @@ fn from_outside() -> Vec<(Drop, Vec<u8>)> {
 fn serve_outside(node: &mut Node) {
     for (port, protocol, backend) in [
         (80, Protocol::Tcp, None),
-        (82, Protocol::Tcp, Some(NODE)),
+        (82, Protocol::Tcp, Some("203.0.113.50")),
         (53, Protocol::Udp, Some(POD_A)),
         (83, Protocol::Tcp, Some(POD_A)),
         (84, Protocol::Tcp, Some(POD_A)),

@@ -198,6 +198,11 @@ impl Node {
         self.apply(Change::PolicySet(id, entries.to_vec()));
     }
 
+    /// Of its network namespace.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     pub fn label(&self) -> String {
         format!("{} at {}", self.name, self.pins.display())
     }

@@ -1,6 +1,9 @@
 //! Packets from outside for services: what they become, where they go, and how answers come back.
 
+mod host;
 mod maglev;
+mod real;
+mod sources;
 
 use super::{
     node::{
@@ -19,8 +22,6 @@ use tombolo_model::{
     net::RoutingMode,
     service::{Backend, BackendPath, Frontend, FrontendPath, Protocol},
 };
-
-mod sources;
 
 const NODE_PORT: u16 = 30_080;
 const PORT: u16 = 8080;
@@ -447,11 +448,15 @@ fn clients_are_told_what_fits_the_tunnel() {
 }
 
 #[test]
-fn backends_in_the_nodes_own_network_are_told_of() {
+fn backends_beyond_the_mesh_are_told_of() {
     on_node(RoutingMode::Tunnel, |node| {
-        node.open_to(NODE, TCP, &[NODE]);
-        let request = packets::tcp((ip(WORLD), CLIENT_PORT), (ip(NODE), NODE_PORT), SYN, b"");
-        let (_, reason) = node.try_from_world(&request);
-        assert_eq!(reason, Some(Drop::BackendNotInMesh));
+        // One is somebody in the world, the other an address of the node's that its processes don't answer from to the world.
+        for backend in ["203.0.113.50", ROUTER] {
+            let web = node.open_to(NODE, TCP, &[backend]);
+            let request = packets::tcp((ip(WORLD), CLIENT_PORT), (ip(NODE), NODE_PORT), SYN, b"");
+            let (_, reason) = node.try_from_world(&request);
+            assert_eq!(reason, Some(Drop::BackendNotInMesh), "{backend}");
+            node.apply(Change::BackendGone(web, self::backend(backend)));
+        }
     });
 }

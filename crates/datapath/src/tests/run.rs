@@ -3,7 +3,7 @@
 use super::node::Node;
 use crate::{
     Counters,
-    programs::{self, FROM_CONTAINER, FROM_HOST, FROM_OVERLAY, FROM_UPLINK, OUTSIDE},
+    programs::{self, FROM_CONTAINER, FROM_HOST, FROM_OVERLAY, FROM_UPLINK, OUTSIDE, TO_UPLINK},
 };
 use aya::{
     maps::{Array, HashMap, Map, MapData},
@@ -27,6 +27,8 @@ pub enum At {
     Overlay,
     /// The second program at the uplink, which sees what the first has left to the node's own stack.
     Outside,
+    /// Where packets leave by the uplink.
+    Leaving,
 }
 
 /// What became of a packet.
@@ -104,6 +106,7 @@ impl Node {
             At::Uplink => (FROM_UPLINK, self.uplink),
             At::Overlay => (FROM_OVERLAY, self.uplink),
             At::Outside => (OUTSIDE, self.uplink),
+            At::Leaving => (TO_UPLINK, self.uplink),
         };
         self.run_beside(program, ifindex, packet, beside)
     }

@@ -4,7 +4,7 @@ use super::{
     FOUND, NOT_FOUND,
     connect::touch,
     leave::leave,
-    recognise::ends_of,
+    recognise::{ends_of, look},
     rewrite::{BACK_AGAIN, FORTH, rewrite},
 };
 use crate::{
@@ -13,9 +13,9 @@ use crate::{
     identity::HOST,
     judge::to_result,
     maps::{Scratch, TRANSLATIONS, scratch},
-    packet::{Quick, TCP, UDP, WHOLE},
+    packet::{self, ETHERNET, LATER, Packet, Quick, TCP, UDP, WHOLE},
 };
-use aya_ebpf::programs::TcContext;
+use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
 use tombolo_abi::{Drop, Ends, flow_state, place, translation};
 
 /// Sends the answer whose ends are in the scratch room to the client. Nothing if it answers nobody outside.
@@ -33,9 +33,9 @@ pub fn answer(ctx: &TcContext, ethertype: u16) -> Result<Option<Verdict>, Drop> 
     sent.map(Some)
 }
 
-/// As above, for a packet of a pod whose flow is known.
+/// As above, for a packet of a pod or of the node whose flow is known.
 #[inline(always)]
-pub fn answer_of_pod(
+pub fn answer_known(
     ctx: &TcContext,
     ethertype: u16,
     quick: &Quick,
@@ -43,13 +43,11 @@ pub fn answer_of_pod(
     let Some(scratch) = scratch() else {
         return Ok(None);
     };
-    scratch.ends = ends_of(quick);
-    scratch.tcp_flags = u32::from(quick.tcp_flags);
-    scratch.headers = quick.headers;
+    note(quick, scratch);
     answer(ctx, ethertype)
 }
 
-/// As above, for a packet of a pod that was judged just now.
+/// As above, for one that was judged just now.
 #[inline(always)]
 pub fn answer_judged(ctx: &TcContext, ethertype: u16) -> Result<Option<Verdict>, Drop> {
     let Some(scratch) = scratch() else {
@@ -65,17 +63,75 @@ pub fn answer_judged(ctx: &TcContext, ethertype: u16) -> Result<Option<Verdict>,
         scratch.is_read = 1;
         return Err(Drop::Untranslatable);
     }
-    scratch.ends = Ends {
+    scratch.ends = ends_of_packet(packet);
+    scratch.tcp_flags = u32::from(packet.tcp_flags);
+    scratch.headers = u32::from(packet.headers);
+    answer(ctx, ethertype)
+}
+
+/// Translates an answer of the node's own, which its stack is sending to the client by an uplink.
+#[inline(always)]
+pub fn answer_of_node(ctx: &TcContext, ethertype: u16) -> Result<(), Drop> {
+    let found = match packet::quick(ctx, ethertype, ETHERNET) {
+        Some(quick) => {
+            let scratch = scratch().ok_or(Drop::Malformed)?;
+            note(&quick, scratch);
+            find()
+        }
+        None => find_by_force(ctx.skb.skb, u32::from(ethertype)),
+    };
+    match found {
+        FOUND => to_result(rewrite(ctx.skb.skb, u32::from(ethertype), FORTH)),
+        NOT_FOUND => Ok(()),
+        reason => to_result(reason),
+    }
+}
+
+/// The same for what was not read at once: headers that the kernel keeps elsewhere, and packets that can't be translated.
+#[inline(never)]
+fn find_by_force(skb: *mut __sk_buff, ethertype: u32) -> u32 {
+    let ctx = TcContext::new(skb);
+    let Some(scratch) = scratch() else {
+        return NOT_FOUND;
+    };
+    if let Some(quick) = look(&ctx, ethertype as u16) {
+        note(&quick, scratch);
+        return find();
+    }
+    let packet = &mut scratch.packet;
+    if packet::read(&ctx, ethertype as u16, ETHERNET, packet, &mut scratch.bytes).is_err()
+        || packet.fragment == LATER
+    {
+        return NOT_FOUND;
+    }
+    scratch.ends = ends_of_packet(packet);
+    scratch.tcp_flags = 0;
+    if find() != FOUND {
+        return NOT_FOUND;
+    }
+    scratch.identities = [0; 2];
+    scratch.endpoints = [0; 2];
+    scratch.is_read = 1;
+    Drop::Untranslatable as u32
+}
+
+#[inline(always)]
+fn note(quick: &Quick, scratch: &mut Scratch) {
+    scratch.ends = ends_of(quick);
+    scratch.tcp_flags = u32::from(quick.tcp_flags);
+    scratch.headers = quick.headers;
+}
+
+#[inline(always)]
+fn ends_of_packet(packet: &Packet) -> Ends {
+    Ends {
         source: packet.source,
         destination: packet.destination,
         source_port: packet.source_port,
         destination_port: packet.destination_port,
         protocol: packet.protocol,
         _pad: [0; 3],
-    };
-    scratch.tcp_flags = u32::from(packet.tcp_flags);
-    scratch.headers = u32::from(packet.headers);
-    answer(ctx, ethertype)
+    }
 }
 
 #[inline(never)]

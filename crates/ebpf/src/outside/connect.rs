@@ -1,10 +1,6 @@
 //! Connections from outside: found again, or led to a backend.
 
-use super::{
-    FOUND, NOT_FOUND,
-    recognise::frontend,
-    reserve::{NO_EXIST, reserve},
-};
+use super::{FOUND, NOT_FOUND, recognise::frontend, reserve::NO_EXIST};
 use crate::{
     flow,
     judge::{self, Arrival},
@@ -14,7 +10,7 @@ use crate::{
 };
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
 use tombolo_abi::{
-    Addr, BackendEntry, Drop, Ends, FrontendEntry, Translation, flow_state, ticks, translation,
+    Addr, BackendEntry, Drop, FrontendEntry, Translation, flow_state, ticks, translation,
 };
 
 /// How often at most each direction tells the other that it is alive.
@@ -98,8 +94,8 @@ pub fn touch(translation: &mut Translation, scratch: &mut Scratch) {
 /// The other direction's: it lives as long as this one, and comes again should it have been pushed out.
 #[inline(always)]
 fn tell_twin(scratch: &mut Scratch, now: u32) {
-    let key = scratch.translation.ends.turned();
-    if let Some(twin) = TRANSLATIONS.get_ptr_mut(&key) {
+    scratch.turned = scratch.translation.ends.turned();
+    if let Some(twin) = TRANSLATIONS.get_ptr_mut(&scratch.turned) {
         // SAFETY: a map element found in this run; racing writers write the same kind of values, none of which access depends on.
         unsafe {
             let state = (*twin).state | scratch.translation.state;
@@ -113,7 +109,7 @@ fn tell_twin(scratch: &mut Scratch, now: u32) {
     }
     make_twin(scratch);
     // Without room the answers wait for the next packet.
-    let _ = TRANSLATIONS.insert(&key, &scratch.twin, NO_EXIST);
+    let _ = TRANSLATIONS.insert(&scratch.turned, &scratch.twin, NO_EXIST);
 }
 
 #[inline(always)]
@@ -166,35 +162,35 @@ fn who_asks(ctx: &TcContext, arrival: &Arrival, scratch: &mut Scratch) -> Result
     Ok(())
 }
 
-/// Leads the packet whose ends and sender are in the scratch room to a backend: its connection's, or a new one.
+/// Leads the packet whose ends and sender are in the scratch room to a backend: its connection's, or a new one, which answers
+/// don't find back from yet.
 #[inline(never)]
 pub fn connect() -> u32 {
     let Some(scratch) = scratch() else {
         return Drop::Malformed as u32;
     };
     match lead(scratch) {
-        Ok(()) => 0,
+        Ok(said) => said,
         Err(reason) => reason as u32,
     }
 }
 
 #[inline(always)]
-fn lead(scratch: &mut Scratch) -> Result<(), Drop> {
-    let client = scratch.twin.client;
+fn lead(scratch: &mut Scratch) -> Result<u32, Drop> {
     if let Some(found) = live(scratch) {
         // SAFETY: a map element found in this run.
         let translation = unsafe { &mut *found };
         if keeps_backend(translation, scratch) {
-            translation.client = client;
+            translation.client = scratch.twin.client;
             touch(translation, scratch);
             make_twin(scratch);
-            let key = scratch.translation.ends.turned();
+            scratch.turned = scratch.translation.ends.turned();
             // Without room the answers wait for the next packet.
-            let _ = TRANSLATIONS.insert(&key, &scratch.twin, 0);
-            return Ok(());
+            let _ = TRANSLATIONS.insert(&scratch.turned, &scratch.twin, 0);
+            return Ok(FOUND);
         }
     }
-    let ends = scratch.ends;
+    let ends = &scratch.ends;
     let frontend =
         frontend(ends.destination, ends.destination_port, ends.protocol).ok_or(Drop::NoBackend)?;
     let (id, backend) = choose(&frontend, ends.source, scratch.picked).ok_or(Drop::NoBackend)?;
@@ -203,26 +199,21 @@ fn lead(scratch: &mut Scratch) -> Result<(), Drop> {
     } else {
         0
     };
-    scratch.translation = Translation {
-        ends: Ends {
-            destination: backend.addr,
-            destination_port: backend.port,
-            ..ends
-        },
-        client,
-        pool: frontend.outside(),
-        backend: id,
-        last: flow::now(),
-        lifetime: lifetime(state),
-        state,
-        flags: 0,
-        _pad: [0; 6],
-    };
+    // Field by field: the stack has no room for another one.
+    let translation = &mut scratch.translation;
+    translation.ends = scratch.ends;
+    translation.ends.destination = backend.addr;
+    translation.ends.destination_port = backend.port;
+    translation.client = scratch.twin.client;
+    translation.pool = frontend.outside();
+    translation.backend = id;
+    translation.last = flow::now();
+    translation.lifetime = lifetime(state);
+    translation.state = state;
+    translation.flags = 0;
+    translation._pad = [0; 6];
     make_twin(scratch);
-    reserve(scratch, &backend)?;
-    TRANSLATIONS
-        .insert(&scratch.ends, &scratch.translation, 0)
-        .map_err(|_| Drop::FlowTableFull)
+    Ok(NOT_FOUND)
 }
 
 /// The backend that the client had last, if the service remembers; else the one that all nodes choose, or one that is drawn.

@@ -51,7 +51,7 @@ fn by_ends(quick: &Quick, scratch: &mut Scratch) -> u32 {
 
 /// The packet's ends, if it has a common shape.
 #[inline(always)]
-fn look(ctx: &TcContext, ethertype: u16) -> Option<Quick> {
+pub fn look(ctx: &TcContext, ethertype: u16) -> Option<Quick> {
     let linear = ctx.data_end().wrapping_sub(ctx.data()) as u32;
     if linear < HEADERS_MAX && linear < ctx.len() {
         // SAFETY: a helper on this program's own context; no reference into the packet lives.

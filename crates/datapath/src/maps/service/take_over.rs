@@ -44,6 +44,7 @@ impl Services {
                 let pool = self.known.entry(self.names[&id]).or_default();
                 pool.id = id;
                 pool.frontends += 1;
+                pool.open += usize::from(id == entry.outside());
             }
         }
         for (id, entry) in &backends {
