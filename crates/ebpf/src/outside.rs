@@ -8,6 +8,7 @@
 
 mod answer;
 mod connect;
+mod error;
 mod leave;
 mod pick;
 mod recognise;
@@ -35,6 +36,7 @@ use tombolo_abi::{Drop, SeenAt, Translation, flow_state, mark, place, translatio
 const NOT_OURS: u32 = 1000;
 const FOR_SERVICE: u32 = 1001;
 const FOR_NODE: u32 = 1002;
+const ERROR: u32 = 1004;
 /// What steps say that have found what they looked for, or not.
 const FOUND: u32 = 0;
 const NOT_FOUND: u32 = 1003;
@@ -53,7 +55,8 @@ pub fn run(ctx: &TcContext, outer: Option<&Outer>) -> Result<Verdict, Drop> {
     match recognise::recognise(ctx.skb.skb, u32::from(ethertype)) {
         FOR_SERVICE => serve(ctx, ethertype, outer),
         FOR_NODE => Ok(answer::answer(ctx, ethertype)?.unwrap_or(Verdict::PASS)),
-        NOT_OURS => Ok(Verdict::PASS),
+        ERROR if outer.is_none() => complain(ctx, ethertype),
+        ERROR | NOT_OURS => Ok(Verdict::PASS),
         reason => Err(to_result(reason).err().unwrap_or(Drop::Malformed)),
     }
 }
@@ -136,6 +139,31 @@ fn send(ctx: &TcContext, ethertype: u16, mut arrival: Arrival) -> Result<Verdict
         place::LOCAL | place::REMOTE => forward::forward(ctx, ethertype, &way),
         _ => Err(Drop::BackendNotInMesh),
     }
+}
+
+/// Tells a backend of an error that speaks of one of its answers.
+#[inline(always)]
+fn complain(ctx: &TcContext, ethertype: u16) -> Result<Verdict, Drop> {
+    if error::find(ctx.skb.skb, u32::from(ethertype)) != FOUND {
+        return Ok(Verdict::PASS);
+    }
+    to_result(error::translate(ctx.skb.skb, u32::from(ethertype)))?;
+    let Scratch { translation, .. } = scratch().ok_or(Drop::Malformed)?;
+    let is_lent = translation.flags & translation::LENT != 0;
+    let identity = claimable(translation.client.identity);
+    let seen_at = if is_lent {
+        SeenAt::Host
+    } else {
+        SeenAt::Uplink
+    };
+    let mut way = Way::default();
+    judge::judge(ctx, &Arrival::plain(seen_at, ethertype), &mut way)?;
+    if way.place == place::HOST {
+        return Ok(Verdict::PASS);
+    }
+    // To the other node it comes from whom the flow is of.
+    way.identity = identity;
+    forward::forward(ctx, ethertype, &way)
 }
 
 #[inline(always)]

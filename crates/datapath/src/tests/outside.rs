@@ -1,5 +1,6 @@
 //! Packets from outside for services: what they become, where they go, and how answers come back.
 
+mod errors;
 mod host;
 mod maglev;
 mod real;
@@ -13,8 +14,9 @@ use super::{
     packets::{self, ACK, FIN, SYN, TCP, UDP, unwrap_vxlan},
     run::{At, NEXT, Outcome, REDIRECT, SHOT},
 };
+use aya::maps::{HashMap, Map, MapData};
 use std::{collections::BTreeSet, net::IpAddr};
-use tombolo_abi::Drop;
+use tombolo_abi::{Drop, Ends, Translation};
 use tombolo_linux::{netlink::Netlink, route::Route};
 use tombolo_model::{
     change::{Change, Direction, PolicyEntry},
@@ -87,6 +89,17 @@ impl Node {
             };
             netlink.replace_route(&route).expect("a route");
         }
+    }
+
+    /// As if the table had been too small for them.
+    fn forget_translations(&self) {
+        let data = MapData::from_pin(self.map_path("TRANSLATIONS")).expect("the map is pinned");
+        let mut map: HashMap<_, Ends, Translation> =
+            Map::LruHashMap(data).try_into().expect("the map");
+        let keys: Vec<Ends> = map.keys().collect::<Result<_, _>>().expect("keys");
+        assert!(!keys.is_empty());
+        keys.iter()
+            .for_each(|key| map.remove(key).expect("an entry"));
     }
 
     /// From the world, through both programs at the uplink.

@@ -1,9 +1,9 @@
 //! Is a packet for a service, or an answer for one of the node's addresses?
 
-use super::{FOR_NODE, FOR_SERVICE, NOT_OURS};
+use super::{ERROR, FOR_NODE, FOR_SERVICE, NOT_OURS};
 use crate::{
     maps::{SOURCES, Scratch, scratch, setting},
-    packet::{self, ETHERNET, ETHERTYPE_V4, ETHERTYPE_V6, LATER, Quick, TCP, UDP},
+    packet::{self, ETHERNET, ETHERTYPE_V4, ETHERTYPE_V6, LATER, Quick, TCP, UDP, WHOLE},
     service::{self, Peer},
 };
 use aya_ebpf::{
@@ -83,8 +83,13 @@ fn by_force(ctx: &TcContext, ethertype: u16, scratch: &mut Scratch) -> u32 {
     let packet = &mut scratch.packet;
     if packet::read(ctx, ethertype, ETHERNET, packet, &mut scratch.bytes).is_err()
         || packet.fragment == LATER
-        || (packet.protocol != TCP && packet.protocol != UDP)
     {
+        return NOT_OURS;
+    }
+    if packet.is_icmp_error() && packet.fragment == WHOLE {
+        return ERROR;
+    }
+    if packet.protocol != TCP && packet.protocol != UDP {
         return NOT_OURS;
     }
     if frontend(packet.destination, packet.destination_port, packet.protocol).is_some() {

@@ -14,11 +14,11 @@ use tombolo_abi::{Drop, Ends};
 pub const FORTH: u32 = 0;
 pub const BACK_AGAIN: u32 = 1;
 
-const PSEUDO_HEADER: u64 = 16;
+pub const PSEUDO_HEADER: u64 = 16;
 /// A checksum of zero says that there is none.
 const MANGLED_ZERO: u64 = 32;
 /// No checksum of the header makes up for what the sum of the whole packet has lost. Kernels before 6.16 don't know of it.
-const OF_V6: u64 = 128;
+pub const OF_V6: u64 = 128;
 
 #[inline(never)]
 pub fn rewrite(skb: *mut __sk_buff, ethertype: u32, direction: u32) -> u32 {
@@ -42,7 +42,7 @@ pub fn rewrite(skb: *mut __sk_buff, ethertype: u32, direction: u32) -> u32 {
 }
 
 #[inline(always)]
-fn done(code: i64) -> Option<()> {
+pub fn done(code: i64) -> Option<()> {
     (code == 0).then_some(())
 }
 

@@ -2,12 +2,10 @@
 
 use super::*;
 use crate::Datapath;
-use aya::maps::{HashMap, Map, MapData};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
-use tombolo_abi::{Ends, Translation};
 use tombolo_model::{
     change::{Place, Reach},
     id::{Identity, NodeSlot},
@@ -60,17 +58,6 @@ impl Node {
         ports
             .map(|port| (port, self.choice(number, port, flags)))
             .collect()
-    }
-
-    /// As if the table had been too small for them.
-    fn forget_translations(&self) {
-        let data = MapData::from_pin(self.map_path("TRANSLATIONS")).expect("the map is pinned");
-        let mut map: HashMap<_, Ends, Translation> =
-            Map::LruHashMap(data).try_into().expect("the map");
-        let keys: Vec<Ends> = map.keys().collect::<Result<_, _>>().expect("keys");
-        assert!(!keys.is_empty());
-        keys.iter()
-            .for_each(|key| map.remove(key).expect("an entry"));
     }
 
     fn reopen(&mut self) {

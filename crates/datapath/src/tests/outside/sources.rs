@@ -1,7 +1,7 @@
 //! Load balancers' addresses that are not for everybody.
 
 use super::*;
-use aya::maps::{HashMap, Map, MapData, lpm_trie::LpmTrie};
+use aya::maps::lpm_trie::LpmTrie;
 use ipnet::IpNet;
 use tombolo_abi::{FRONTENDS_MAX, FrontendEntry, FrontendKey, SourceKey};
 
