@@ -1,9 +1,10 @@
-//! Asks the nodes of other clusters whether they answer, by echo requests on the way that pods' packets go, and tells the loop
-//! who does not.
+//! Asks nodes and backends of other clusters whether they answer, by echo requests on the way that pods' packets go, and tells
+//! the loop who does not.
 //!
 //! Whom to ask, when, and what silence means is the model's. Agents of one cluster tell each other of their doubts
 //! ([`hearsay`]). What was silent outlives the agent in a file that does not outlive
-//! the machine: an agent that starts sends nothing to where nobody answered before.
+//! the machine: an agent that starts sends nothing to where nobody answered before. Backends alone are not remembered: they have
+//! to answer each agent anew before their silence says something.
 
 use anyhow::{Context as _, Result};
 use hearsay::Hearsay;
@@ -28,7 +29,7 @@ use tombolo_control::random;
 use tombolo_linux::icmp::Pinger;
 use tombolo_model::{
     fact::{Fact, NodeKey},
-    health::{Aim, Prober, Silence, Tally},
+    health::{Aim, Prober, Silence, Tallies},
     id::ClusterId,
 };
 
@@ -42,7 +43,7 @@ const FILE_BYTES_MAX: u64 = 8 << 20;
 /// The loop's end: whom to ask, and how they do.
 pub struct Health {
     aim: watch::Sender<Aim>,
-    tallies: watch::Receiver<BTreeMap<ClusterId, Tally>>,
+    tallies: watch::Receiver<BTreeMap<ClusterId, Tallies>>,
 }
 
 /// The asking end.
@@ -56,7 +57,7 @@ pub struct Asker {
     memory: PathBuf,
     started: Instant,
     aim: watch::Receiver<Aim>,
-    tallies: watch::Sender<BTreeMap<ClusterId, Tally>>,
+    tallies: watch::Sender<BTreeMap<ClusterId, Tallies>>,
 }
 
 impl Health {
@@ -64,7 +65,7 @@ impl Health {
         self.aim.send_replace(aim);
     }
 
-    pub fn tallies(&self) -> BTreeMap<ClusterId, Tally> {
+    pub fn tallies(&self) -> BTreeMap<ClusterId, Tallies> {
         self.tallies.borrow().clone()
     }
 }
@@ -120,7 +121,7 @@ impl Asker {
                     Ok(()) => {
                         let now = self.started.elapsed();
                         let aim = self.aim.borrow_and_update();
-                        self.prober.aim(&aim.targets, now);
+                        self.prober.aim(&aim, now);
                         if let Some(hearsay) = &mut self.hearsay {
                             hearsay.know(&aim.peers);
                         }
@@ -134,7 +135,8 @@ impl Asker {
             self.turn();
             let silence = self.prober.silence();
             let is_news = !silence.nodes.keys().eq(self.told.nodes.keys())
-                || !silence.clusters.keys().eq(self.told.clusters.keys());
+                || !silence.clusters.keys().eq(self.told.clusters.keys())
+                || !believed(&silence).eq(believed(&self.told));
             if is_news {
                 self.note(&silence);
                 if facts.send(vec![Fact::Silent(silence)]).await.is_err() {
@@ -191,7 +193,18 @@ impl Asker {
                 tracing::warn!(%cluster, "nothing of it answers: its backends get nothing while there are others");
             }
         }
+        for ((cluster, ip), unanswered) in &silence.backends {
+            let former = self.told.backends.get(&(*cluster, *ip));
+            if unanswered.is_believed && former.is_none_or(|former| !former.is_believed) {
+                tracing::warn!(%cluster, %ip, "it does not answer, and there are no news of its cluster: it gets nothing while there are others");
+            }
+        }
+        let is_kept = self.told.nodes.keys().eq(silence.nodes.keys())
+            && self.told.clusters.keys().eq(silence.clusters.keys());
         self.told = silence.clone();
+        if is_kept {
+            return;
+        }
         if let Err(error) = save(&self.memory, silence) {
             tracing::warn!(file = %self.memory.display(), %error, "who is silent can't be kept, the next agent finds out by asking");
         }
@@ -202,6 +215,12 @@ const ENOBUFS: i32 = 105;
 
 fn is_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
+}
+
+/// Backends that do not answer, and what that means.
+fn believed(silence: &Silence) -> impl Iterator<Item = (&(ClusterId, IpAddr), bool)> {
+    let backends = silence.backends.iter();
+    backends.map(|(backend, unanswered)| (backend, unanswered.is_believed))
 }
 
 /// Whether somebody has told something.
@@ -249,6 +268,7 @@ fn recall(file: &Path, now: Duration) -> Silence {
     Silence {
         nodes: nodes.into_iter().map(|node| (node, now)).collect(),
         clusters: clusters.into_iter().map(|id| (id, now)).collect(),
+        ..Silence::default()
     }
 }
 

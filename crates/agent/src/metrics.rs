@@ -90,7 +90,7 @@ fn world(page: &mut Page, status: &Status, counts: Counts) {
     );
 }
 
-/// The way to other clusters' nodes.
+/// The way to other clusters' nodes and backends.
 fn paths(page: &mut Page, status: &Status, counts: Counts) {
     let name = "tombolo_remote_cluster_nodes";
     let help = "Nodes of other clusters that are asked whether they answer, by what came of it.";
@@ -102,6 +102,21 @@ fn paths(page: &mut Page, status: &Status, counts: Counts) {
             ("suspect", path.suspect),
             ("silent", path.silent),
             ("unknown", path.unknown),
+        ] {
+            let labels = [("target_cluster", peer.cluster.as_str()), ("state", state)];
+            page.line(name, &labels, count as u64);
+        }
+    }
+    let name = "tombolo_remote_cluster_backends";
+    let help = "Backends of other clusters that are asked whether they answer, by what came of it.";
+    page.head(name, "gauge", help);
+    for peer in &status.peers {
+        let Some(path) = peer.path else { continue };
+        for (state, count) in [
+            ("answering", path.backends.answering),
+            ("suspect", path.backends.suspect),
+            ("silent", path.backends.silent),
+            ("unknown", path.backends.unknown),
         ] {
             let labels = [("target_cluster", peer.cluster.as_str()), ("state", state)];
             page.line(name, &labels, count as u64);

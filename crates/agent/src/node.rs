@@ -26,9 +26,9 @@ use tombolo_model::{
     World,
     drive::{self, Refused},
     fact::{EndpointFact, Fact},
-    health::Tally,
+    health::Tallies,
     id::ClusterId,
-    local::{Failure, FailureCode, PathStatus, Reply, Request, Status},
+    local::{BackendsStatus, Failure, FailureCode, PathStatus, Reply, Request, Status},
     name::{self, Question},
     record::Namespaced,
     service::Protocol,
@@ -274,17 +274,25 @@ impl NodeLoop {
         }
     }
 
-    /// How the nodes of a cluster do.
-    fn path(&self, cluster: ClusterId, tally: Tally) -> PathStatus {
+    /// How the nodes of a cluster do, and its backends.
+    fn path(&self, cluster: ClusterId, tallies: Tallies) -> PathStatus {
+        let Tallies { nodes, backends } = tallies;
         let since = self.world.silence().clusters.get(&cluster);
         let silent = since.map(|since| self.now().saturating_sub(*since).as_secs_f64());
         PathStatus {
-            nodes: tally.nodes,
-            answering: tally.well,
-            suspect: tally.suspect,
-            silent: tally.down,
-            unknown: tally.unknown,
+            nodes: nodes.asked,
+            answering: nodes.well,
+            suspect: nodes.suspect,
+            silent: nodes.down,
+            unknown: nodes.unknown,
             silent_seconds: silent,
+            backends: BackendsStatus {
+                asked: backends.asked,
+                answering: backends.well,
+                suspect: backends.suspect,
+                silent: backends.down,
+                unknown: backends.unknown,
+            },
         }
     }
 
@@ -486,7 +494,7 @@ impl NodeLoop {
         let tallies = tallies.unwrap_or_default();
         for peer in &mut status.peers {
             let id = peer.cluster_id.unwrap_or_default();
-            peer.path = tallies.get(&id).map(|tally| self.path(id, *tally));
+            peer.path = tallies.get(&id).map(|both| self.path(id, *both));
         }
         status.names = self.names.as_ref().map(|counts| {
             let servers = self.world.name_servers(Protocol::Udp);

@@ -35,6 +35,8 @@ pub enum Fact {
     /// The clusters whose stores are read and that have not told all they have since the start, each with its number if
     /// that is known from before. What was recovered and may be theirs stays.
     Awaited(BTreeMap<String, Option<ClusterId>>),
+    /// Whether what another cluster has told may be out of date by now: its news do not come in.
+    Stale(ClusterId, bool),
     /// Who of other clusters does not answer, all of them.
     Silent(Silence),
     /// The zone that this node is in, if it is in one.

@@ -1,4 +1,4 @@
-//! Which nodes of other clusters answer: whom to ask, when, and what silence means.
+//! Who of other clusters answers, nodes and backends: whom to ask, when, and what silence means.
 //!
 //! ```text
 //!          an answer                 no answer                ten in a row
@@ -12,9 +12,14 @@
 //! Askers tell each other of whom they doubt. Whoever hears of a doubt asks by itself, at once, and believes nothing else: so a
 //! node is found to be down by all of them in time, though each asks a few alone.
 //!
+//! Backends are asked in the same way, more of them in turns than all the time. A pod may have reasons not to answer echoes, so
+//! its silence says nothing unless it has answered before and its node does now; and it is believed only if it began while
+//! there were no news of the cluster, for else the cluster itself knows better who is ready.
+//!
 //! Neither sends nor waits: probes and answers are the caller's, and so is the time.
 
 mod cluster;
+mod group;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -23,8 +28,10 @@ use crate::{fact::NodeKey, id::ClusterId, mix};
 use cluster::Cluster;
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-/// Between two questions to a node that is well.
+/// Between two questions to a node that is well, and to a backend that is while there are no news of its cluster.
 pub const INTERVAL: Duration = Duration::from_millis(500);
+/// Between two questions to a backend that is well while its cluster tells who is ready.
+const INTERVAL_CALM: Duration = Duration::from_secs(1);
 /// Between two questions to a node that may be down.
 const INTERVAL_SUSPECT: Duration = Duration::from_millis(100);
 /// Between two questions to a node that has answered none of the first ones.
@@ -43,23 +50,31 @@ const RETURN_WITHIN: Duration = Duration::from_secs(2);
 /// of at most.
 const MISSES_TOLD: u32 = 3;
 const DOUBTS_MAX: usize = 32;
-/// Of each cluster so many nodes are asked all the time, and the others one after the other, each `INTERVAL_SWEEP` one.
+/// Of each cluster so many nodes are asked all the time, and the others one after the other, each `INTERVAL_SWEEP` one; and as
+/// many backends.
 const STEADY_MAX: usize = 8;
 const INTERVAL_SWEEP: Duration = Duration::from_millis(250);
+/// Of each cluster an asker keeps so many backends in view at most: it comes to each of them once in 64 s.
+const SAMPLE_MAX: usize = 256;
+/// While so many backends of a cluster may be down no others are asked because somebody else has told of them.
+const SUSPECTS_MAX: usize = 16;
 
-/// A node that is to be asked.
+/// A node that is to be asked, or a backend that is on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub node: NodeKey,
     pub cluster: ClusterId,
-    /// The node's own address among its pods: the way there is the way to them.
+    /// Of a node its own one among its pods: the way there is the way to them.
     pub address: IpAddr,
 }
 
 /// Whom to ask, and who of the own cluster asks too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Aim {
-    pub targets: Vec<Target>,
+    pub nodes: Vec<Target>,
+    pub backends: Vec<Target>,
+    /// Clusters of which there are no news, and since when.
+    pub stale: BTreeMap<ClusterId, Duration>,
     /// The own addresses among their pods of the cluster's other nodes.
     pub peers: Vec<IpAddr>,
 }
@@ -71,7 +86,7 @@ pub struct Probe {
     pub number: u64,
 }
 
-/// A node that may be down, as one asker tells the others.
+/// A node or a backend that may be down, as one asker tells the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Doubt {
     pub cluster: ClusterId,
@@ -83,17 +98,32 @@ pub struct Doubt {
 pub struct Silence {
     pub nodes: BTreeMap<NodeKey, Duration>,
     pub clusters: BTreeMap<ClusterId, Duration>,
+    /// Pods on nodes that do answer.
+    pub backends: BTreeMap<(ClusterId, IpAddr), Unanswered>,
 }
 
-/// How the nodes of a cluster that are asked do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    pub since: Duration,
+    /// It began while there were no news of the cluster. Otherwise the cluster knew of it, or it is the pod's own affair.
+    pub is_believed: bool,
+}
+
+/// How those of a cluster do that are asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tallies {
+    pub nodes: Tally,
+    pub backends: Tally,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Those that may be asked.
-    pub nodes: usize,
+    /// All of them, some only in their turn.
+    pub asked: usize,
     pub well: usize,
     pub suspect: usize,
     pub down: usize,
-    /// Those that have not been asked yet, or have never answered.
+    /// Those that have not been asked yet, or have never answered often enough.
     pub unknown: usize,
 }
 
@@ -114,11 +144,17 @@ pub struct Prober {
 #[derive(Clone, Debug)]
 struct Open {
     to: IpAddr,
-    node: NodeKey,
+    who: Who,
     cluster: ClusterId,
     sent: Duration,
     /// It was waited for for long enough.
     missed: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Who {
+    Node(NodeKey),
+    Backend(IpAddr),
 }
 
 impl Prober {
@@ -135,15 +171,16 @@ impl Prober {
     }
 
     /// Whom to ask from now on. Who was asked before goes on as it was.
-    pub fn aim(&mut self, targets: &[Target], now: Duration) {
-        let mut wanted: BTreeMap<ClusterId, Vec<&Target>> = BTreeMap::new();
-        for target in targets {
-            wanted.entry(target.cluster).or_default().push(target);
-        }
+    pub fn aim(&mut self, aim: &Aim, now: Duration) {
+        let wanted = by_cluster(&aim.nodes);
+        let backends = by_cluster(&aim.backends);
         self.clusters.retain(|id, _| wanted.contains_key(id));
-        for (id, targets) in wanted {
+        for (id, nodes) in wanted {
             let cluster = self.clusters.entry(id).or_default();
-            cluster.aim(&targets, &mut self.remembered.nodes, self.seed, now);
+            cluster.aim(&nodes, &mut self.remembered.nodes, self.seed, now);
+            let backends = backends.get(&id).map_or(&[][..], Vec::as_slice);
+            cluster.aim_at_backends(backends, self.seed, now);
+            cluster.note_stale(aim.stale.get(&id).copied(), now);
             self.remembered.clusters.remove(&id);
         }
     }
@@ -154,12 +191,12 @@ impl Prober {
         self.count_missed(now);
         let mut probes = Vec::new();
         for (id, cluster) in &mut self.clusters {
-            for (node, to) in cluster.due(now) {
+            for (who, to) in cluster.due(now) {
                 self.asked += 1;
                 let number = mix(self.seed ^ mix(self.asked));
                 let open = Open {
                     to,
-                    node,
+                    who,
                     cluster: *id,
                     sent: now,
                     missed: false,
@@ -188,7 +225,7 @@ impl Prober {
             return;
         };
         if let Some(cluster) = self.clusters.get_mut(&open.cluster) {
-            cluster.answered(&open.node, now);
+            cluster.answered(&open.who, now);
         }
     }
 
@@ -228,7 +265,7 @@ impl Prober {
             if !open.missed && now >= open.sent + PATIENCE {
                 open.missed = true;
                 if let Some(cluster) = self.clusters.get_mut(&open.cluster) {
-                    cluster.missed(&open.node, now);
+                    cluster.missed(&open.who, now);
                 }
             }
         }
@@ -240,19 +277,25 @@ impl Prober {
     pub fn silence(&self) -> Silence {
         let mut silence = self.remembered.clone();
         for (id, cluster) in &self.clusters {
-            silence.nodes.extend(cluster.silent());
-            let since = cluster.down.map(|since| (*id, since));
-            silence.clusters.extend(since);
+            cluster.tell(*id, &mut silence);
         }
         silence
     }
 
-    pub fn tallies(&self) -> BTreeMap<ClusterId, Tally> {
+    pub fn tallies(&self) -> BTreeMap<ClusterId, Tallies> {
         let tallies = self.clusters.iter();
         tallies
-            .map(|(id, cluster)| (*id, cluster.tally()))
+            .map(|(id, cluster)| (*id, cluster.tallies()))
             .collect()
     }
+}
+
+fn by_cluster(targets: &[Target]) -> BTreeMap<ClusterId, Vec<&Target>> {
+    let mut all: BTreeMap<ClusterId, Vec<&Target>> = BTreeMap::new();
+    for target in targets {
+        all.entry(target.cluster).or_default().push(target);
+    }
+    all
 }
 
 /// A number that shares nothing with those of its neighbours.
@@ -260,8 +303,8 @@ fn mix(number: u64) -> u64 {
     mix::finish(number.wrapping_add(mix::STEP))
 }
 
-/// What an asker and a node have in common with nobody else.
-fn kinship(seed: u64, node: &NodeKey) -> u64 {
-    let bytes = node.cluster.bytes().chain([0]).chain(node.name.bytes());
+/// What an asker has in common with one that it may ask, and with nobody else.
+fn kinship(seed: u64, bytes: impl IntoIterator<Item = u8>) -> u64 {
+    let bytes = bytes.into_iter();
     bytes.fold(mix(seed), |hash, byte| mix(hash ^ u64::from(byte)))
 }

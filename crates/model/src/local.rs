@@ -283,7 +283,7 @@ pub struct BackendView {
     pub weight: u16,
     /// Of the new connections to this port, in this family: from 0 to 1.
     pub share: f64,
-    /// Since its node, or its whole cluster, answered last; absent while they do, or where others' silence changes nothing.
+    /// Since it, its node, or its whole cluster, answered last; absent while they do, or where others' silence changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent_seconds: Option<f64>,
     pub reason: String,
@@ -362,6 +362,19 @@ pub struct PathStatus {
     /// Since anything of the cluster has answered; absent while something does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent_seconds: Option<f64>,
+    #[serde(default)]
+    pub backends: BackendsStatus,
+}
+
+/// Whether the backends themselves answer, as far as they are asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendsStatus {
+    pub asked: usize,
+    pub answering: usize,
+    pub suspect: usize,
+    /// Those that have answered before. It counts only while there are no news of the cluster.
+    pub silent: usize,
+    pub unknown: usize,
 }
 
 /// A cluster whose store is read, and how the reading goes.

@@ -32,7 +32,7 @@ pub use balance::{Algorithm, Balancing};
 pub use check::Check;
 pub use grade::Grades;
 pub use hint::Hints;
-pub(crate) use merge::{Format, Here, Row, Seat, Services};
+pub(crate) use merge::{Format, Here, Place, Row, Services};
 pub use offer::{Offer, Offered, OfferedPort, State};
 pub(crate) use silent::Silent;
 pub use sources::{Barred, Sources};

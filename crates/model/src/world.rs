@@ -9,7 +9,7 @@ use crate::{
     event::Event,
     fact::{Address, AddressKey, EndpointFact, Fact, Node, NodeKey, Set, Source},
     health::Silence,
-    id::EndpointId,
+    id::{ClusterId, EndpointId},
     ipcache::Ipcache,
     ledger::{Key, Ledger, Owner},
     local::{Attachment, Endpoint, EndpointPlan, Failure},
@@ -17,13 +17,14 @@ use crate::{
     node::{Context, Nodes, Touched},
     pool::Pool,
     record::Namespaced,
-    service::{Check, Definition, Format, Here, Offer, Row, Seat, Services, Silent},
+    service::{Check, Definition, Format, Here, Offer, Place, Row, Services, Silent},
     tables::Tables,
 };
 use ipnet::IpNet;
 use sources::Sources;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
@@ -45,9 +46,9 @@ pub struct World {
     ledger: Ledger,
     sources: Sources,
     silence: Silence,
-    /// Nodes may be others than they were when it was asked last whom to probe.
-    nodes_moved: bool,
-    places: BTreeSet<Seat>,
+    /// Nodes may be others than they were when it was asked last whom to probe, or other clusters be heard.
+    aim_moved: bool,
+    places: BTreeMap<(ClusterId, IpAddr), Place>,
 }
 
 /// What is said to whoever told the fact.
@@ -94,8 +95,8 @@ impl World {
             ledger: Ledger::default(),
             sources: Sources::new(&config),
             silence: Silence::default(),
-            nodes_moved: true,
-            places: BTreeSet::new(),
+            aim_moved: true,
+            places: BTreeMap::new(),
             config,
         };
         for prefix in world.wanted().own_prefixes() {
@@ -161,6 +162,11 @@ impl World {
                 self.touch_services();
                 self.sources.await_clusters(clusters);
                 self.unspare();
+                self.believe_news();
+            }
+            Fact::Stale(cluster, is_stale) => {
+                self.sources.note_stale(cluster, is_stale, now);
+                self.believe_news();
             }
             Fact::Silent(silence) => {
                 self.silence = silence;
@@ -324,7 +330,7 @@ impl World {
     }
 
     fn handle_node(&mut self, source: Source, event: Event<NodeKey, Node>) {
-        self.nodes_moved = true;
+        self.aim_moved = true;
         let generation = self.sources.follow((source, Set::Nodes), &event);
         match event {
             Event::Restart => {}

@@ -15,6 +15,7 @@ fn who_is_silent_is_remembered() {
     let silence = Silence {
         nodes: [(node, now)].into(),
         clusters: [(ClusterId(2), now)].into(),
+        ..Silence::default()
     };
     save(&file, &silence).unwrap();
     assert_eq!(recall(&file, now), silence);
@@ -37,13 +38,15 @@ async fn who_answers_is_counted() {
         address: address.into(),
     };
     health.aim(Aim {
-        targets: vec![target("n1", [127, 0, 0, 1]), target("n2", [127, 0, 0, 2])],
-        peers: Vec::new(),
+        nodes: vec![target("n1", [127, 0, 0, 1]), target("n2", [127, 0, 0, 2])],
+        backends: vec![target("n1", [127, 0, 1, 1])],
+        ..Aim::default()
     });
     let (facts, _held) = mpsc::channel(1);
     let stop = CancellationToken::new();
     let mut tallies = health.tallies.clone();
-    let wait = tallies.wait_for(|all| all.get(&ClusterId(2)).is_some_and(|it| it.well == 2));
+    let is_well = |it: &Tallies| it.nodes.well == 2 && it.backends.well == 1;
+    let wait = tallies.wait_for(|all| all.get(&ClusterId(2)).is_some_and(is_well));
     tokio::select! {
         ended = asker.follow(facts, stop) => panic!("{ended:?}"),
         told = wait => drop(told.expect("it asks")),

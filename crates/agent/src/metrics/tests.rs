@@ -1,5 +1,5 @@
 use super::*;
-use tombolo_model::local::{NamesStatus, PathStatus, PeerStatus};
+use tombolo_model::local::{BackendsStatus, NamesStatus, PathStatus, PeerStatus};
 
 #[test]
 fn every_line_is_what_prometheus_reads() {
@@ -16,6 +16,10 @@ fn every_line_is_what_prometheus_reads() {
                 nodes: 3,
                 answering: 2,
                 silent: 1,
+                backends: BackendsStatus {
+                    answering: 4,
+                    ..BackendsStatus::default()
+                },
                 ..PathStatus::default()
             }),
             ..PeerStatus::default()
@@ -45,6 +49,8 @@ fn every_line_is_what_prometheus_reads() {
     assert!(
         page.contains("tombolo_remote_cluster_nodes{target_cluster=\"c2\",state=\"silent\"} 1\n")
     );
+    let backends = "tombolo_remote_cluster_backends{target_cluster=\"c2\",state=\"answering\"} 4\n";
+    assert!(page.contains(backends), "{page}");
     assert!(page.contains("# TYPE tombolo_endpoints gauge\ntombolo_endpoints 2\n"));
     assert!(page.contains("tombolo_names_questions_total{outcome=\"answered\"} 5\n"));
     assert!(page.contains("tombolo_names_servers 2\n"));

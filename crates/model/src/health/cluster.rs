@@ -1,15 +1,17 @@
-//! The nodes of one cluster: who of them is asked, and when all of it is down.
+//! One cluster: whom of it to ask, who of it is down, and when all of it is.
 
 use super::{
-    INTERVAL_SWEEP, MISSES_MAX, MISSES_TOLD, PATIENCE, STEADY_MAX, Tally, Target, kinship,
+    ANSWERS_MIN, INTERVAL, INTERVAL_CALM, MISSES_MAX, MISSES_TOLD, PATIENCE, SAMPLE_MAX,
+    SUSPECTS_MAX, Silence, Tallies, Target, Unanswered, Who,
+    group::{Group, Wanted},
+    kinship,
     watch::{State, Watch},
 };
-use crate::fact::NodeKey;
+use crate::{fact::NodeKey, id::ClusterId};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    ops::Bound,
     time::Duration,
 };
 
@@ -18,12 +20,16 @@ const DOUBT: u32 = MISSES_MAX / 2;
 
 #[derive(Debug, Default)]
 pub(super) struct Cluster {
-    nodes: BTreeMap<NodeKey, Watch>,
+    nodes: Group<NodeKey>,
     /// Since when nothing of it answers.
     pub down: Option<Duration>,
-    /// Who was asked last of those that are asked in turns, and when the next is.
-    swept: Option<NodeKey>,
-    sweep: Duration,
+    backends: Group<IpAddr>,
+    /// The node of each backend.
+    homes: BTreeMap<IpAddr, NodeKey>,
+    /// Since when there are no news of it.
+    stale: Option<Duration>,
+    /// Backends that have fallen silent since then: nobody else can tell what has become of them.
+    believed: BTreeSet<IpAddr>,
     /// Of whom others are to be told.
     pub doubts: Vec<IpAddr>,
 }
@@ -37,154 +43,204 @@ impl Cluster {
         seed: u64,
         now: Duration,
     ) {
-        let wanted: BTreeMap<&NodeKey, IpAddr> = targets
-            .iter()
-            .map(|target| (&target.node, target.address))
-            .collect();
-        self.nodes
-            .retain(|key, watch| wanted.get(key) == Some(&watch.address));
-        let mut ranked: Vec<(Reverse<u64>, &NodeKey)> = Vec::new();
-        for (key, address) in &wanted {
-            let kinship = kinship(seed, key);
-            ranked.push((Reverse(kinship), key));
-            if !self.nodes.contains_key(*key) {
-                let mut watch = Watch::new(*address, kinship, now);
-                if let Some(heard) = silent.remove(*key) {
-                    watch.heard = heard;
-                    watch.fall();
-                }
-                self.nodes.insert((*key).clone(), watch);
+        let wanted = targets.iter().map(|target| {
+            let bytes = target.node.cluster.bytes().chain([0]);
+            let wanted = Wanted {
+                address: target.address,
+                kinship: kinship(seed, bytes.chain(target.node.name.bytes())),
+            };
+            (target.node.clone(), wanted)
+        });
+        self.nodes.aim(&wanted.collect(), 1, now);
+        for (key, watch) in &mut self.nodes.watches {
+            if let Some(heard) = silent.remove(key) {
+                watch.heard = heard;
+                watch.fall();
             }
-        }
-        // By the greatest hash: one node more or less changes one choice of some askers, and no node is left to nobody.
-        ranked.sort();
-        if self.swept.is_none() {
-            // Not all askers begin at the same one.
-            self.swept = ranked.last().map(|(_, key)| (*key).clone());
-        }
-        let steady = ranked.iter().take(STEADY_MAX).map(|(_, key)| *key);
-        let steady: BTreeSet<&NodeKey> = steady.collect();
-        for (key, watch) in &mut self.nodes {
-            let is_steady = steady.contains(key);
-            if is_steady && !watch.steady {
-                watch.due = watch.due.max(now);
-            }
-            watch.steady = is_steady;
         }
         self.judge();
     }
 
-    /// Who is to be asked now.
-    pub fn due(&mut self, now: Duration) -> Vec<(NodeKey, IpAddr)> {
-        let mut is_back = false;
-        for watch in self.nodes.values_mut() {
-            is_back |= watch.settle(now);
+    /// Of its backends as many as an asker keeps in view, each asker its own.
+    pub fn aim_at_backends(&mut self, targets: &[&Target], seed: u64, now: Duration) {
+        let ranked = targets.iter().map(|target| {
+            let kinship = match target.address {
+                IpAddr::V4(ip) => kinship(seed, ip.octets()),
+                IpAddr::V6(ip) => kinship(seed, ip.octets()),
+            };
+            (Reverse(kinship), *target)
+        });
+        let mut ranked: Vec<_> = ranked.collect();
+        ranked.sort_by_key(|(kinship, target)| (*kinship, target.address));
+        ranked.truncate(SAMPLE_MAX);
+        let wanted = ranked.iter().map(|(Reverse(kinship), target)| {
+            let wanted = Wanted {
+                address: target.address,
+                kinship: *kinship,
+            };
+            (target.address, wanted)
+        });
+        self.backends.aim(&wanted.collect(), ANSWERS_MIN, now);
+        let homes = ranked.iter();
+        let homes = homes.map(|(_, target)| (target.address, target.node.clone()));
+        self.homes = homes.collect();
+    }
+
+    /// Whether there are news of it, or since when there are none. What came before counts for no silence.
+    pub fn note_stale(&mut self, stale: Option<Duration>, now: Duration) {
+        if self.stale == stale {
+            return;
         }
-        if is_back {
+        self.stale = stale;
+        self.believed.clear();
+        for watch in self.backends.watches.values_mut() {
+            watch.due = watch.due.min(now + INTERVAL);
+        }
+    }
+
+    /// Who is to be asked now.
+    pub fn due(&mut self, now: Duration) -> Vec<(Who, IpAddr)> {
+        if self.nodes.settle(now) {
             self.judge();
         }
-        let turn = (now >= self.sweep).then(|| self.next_in_turn()).flatten();
-        if turn.is_some() {
-            self.sweep = now + INTERVAL_SWEEP;
-            self.swept.clone_from(&turn);
-        }
-        // However many are down, they cost no more than those that are asked all the time.
-        let extra = self.nodes.values();
-        let extra = extra
-            .filter(|watch| watch.is_down() && !watch.steady)
-            .count();
-        let stretch = extra.div_ceil(STEADY_MAX) as u32;
-        let mut due = Vec::new();
-        for (key, watch) in &mut self.nodes {
-            let is_due = watch.is_watched() && now >= watch.due;
-            if is_due || turn.as_ref() == Some(key) {
-                let stretch = if watch.steady { 1 } else { stretch };
-                watch.ask(now, stretch);
-                due.push((key.clone(), watch.address));
+        self.backends.settle(now);
+        let nodes = self.nodes.due(INTERVAL, now).into_iter();
+        let mut due: Vec<_> = nodes.map(|(key, ip)| (Who::Node(key), ip)).collect();
+        let interval = match self.stale {
+            Some(_) => INTERVAL,
+            None => INTERVAL_CALM,
+        };
+        for (ip, _) in self.backends.due(interval, now) {
+            // Where nobody hears of the node nothing would be learnt of the backend.
+            let home = self.home(&ip);
+            if home.is_some_and(|home| home.state != State::Unknown && !home.is_down()) {
+                due.push((Who::Backend(ip), ip));
             }
         }
         due
     }
 
-    fn next_in_turn(&self) -> Option<NodeKey> {
-        let from = self
-            .swept
-            .as_ref()
-            .map_or(Bound::Unbounded, Bound::Excluded);
-        let after = self.nodes.range((from, Bound::Unbounded));
-        let mut turns = after
-            .chain(&self.nodes)
-            .filter(|(_, watch)| !watch.is_watched());
-        turns.next().map(|(key, _)| key.clone())
-    }
-
     pub fn timeout(&self) -> Option<Duration> {
-        let watched = self.nodes.values().filter(|watch| watch.is_watched());
-        let due = watched.clone().map(|watch| watch.due);
-        let back = watched.filter_map(|watch| match watch.state {
-            State::Returns(at) => Some(at),
-            _ => None,
-        });
-        let swept = self.nodes.values().any(|watch| !watch.is_watched());
-        let sweep = swept.then_some(self.sweep);
-        due.chain(back).chain(sweep).min()
+        let both = [self.nodes.timeout(), self.backends.timeout()];
+        both.into_iter().flatten().min()
     }
 
-    pub fn answered(&mut self, node: &NodeKey, now: Duration) {
-        if let Some(watch) = self.nodes.get_mut(node) {
-            watch.answered(now);
-            self.judge();
-        }
-    }
-
-    pub fn missed(&mut self, node: &NodeKey, now: Duration) {
-        if let Some(watch) = self.nodes.get_mut(node) {
-            watch.missed(now);
-            if watch.is_own_doubt(MISSES_TOLD) {
-                let (address, since) = (watch.address, watch.lost + PATIENCE / 2);
-                // Where none has answered since it is the whole cluster, which all find out by themselves.
-                let mut steady = self.nodes.values().filter(|watch| watch.steady);
-                let others = steady.any(|watch| watch.heard > since);
-                self.doubts.extend(others.then_some(address));
+    pub fn answered(&mut self, who: &Who, now: Duration) {
+        match who {
+            Who::Node(key) => {
+                if let Some(watch) = self.nodes.watches.get_mut(key) {
+                    watch.answered(now);
+                    self.judge();
+                }
             }
-            self.fall();
-            self.judge();
+            Who::Backend(ip) => {
+                if let Some(watch) = self.backends.watches.get_mut(ip) {
+                    watch.answered(now);
+                }
+            }
         }
+    }
+
+    pub fn missed(&mut self, who: &Who, now: Duration) {
+        match who {
+            Who::Node(key) => self.node_missed(key, now),
+            Who::Backend(ip) => self.backend_missed(*ip, now),
+        }
+    }
+
+    fn node_missed(&mut self, key: &NodeKey, now: Duration) {
+        let Some(watch) = self.nodes.watches.get_mut(key) else {
+            return;
+        };
+        watch.missed(now);
+        if watch.is_own_doubt(MISSES_TOLD) {
+            let (address, since) = (watch.address, watch.lost + PATIENCE / 2);
+            // Where none has answered since it is the whole cluster, which all find out by themselves.
+            let others = self.nodes.steady().any(|watch| watch.heard > since);
+            self.doubts.extend(others.then_some(address));
+        }
+        self.fall();
+        self.judge();
+    }
+
+    /// A backend is down when its node is not. While there are news of the cluster nobody else is told.
+    fn backend_missed(&mut self, ip: IpAddr, now: Duration) {
+        let home = self.homes.get(&ip);
+        let home = home.and_then(|home| self.nodes.watches.get_mut(home));
+        let (Some(watch), Some(home)) = (self.backends.watches.get_mut(&ip), home) else {
+            return;
+        };
+        watch.missed(now);
+        if watch.state != State::Suspect {
+            return;
+        }
+        home.suspect(now);
+        if !home.is_heard(now) {
+            return;
+        }
+        if watch.is_own_doubt(MISSES_TOLD) && self.stale.is_some() {
+            self.doubts.push(ip);
+        }
+        if watch.has_missed(MISSES_MAX) {
+            watch.fall();
+            match self.stale {
+                Some(_) => self.believed.insert(ip),
+                None => self.believed.remove(&ip),
+            };
+        }
+    }
+
+    fn home(&self, ip: &IpAddr) -> Option<&Watch> {
+        self.nodes.watches.get(self.homes.get(ip)?)
     }
 
     /// Somebody else has had no answer of it.
     pub fn doubted(&mut self, address: IpAddr, now: Duration) {
-        let mut watches = self.nodes.values_mut();
-        if let Some(watch) = watches.find(|watch| watch.address == address) {
+        let mut nodes = self.nodes.watches.values_mut();
+        if let Some(watch) = nodes.find(|watch| watch.address == address) {
+            return watch.doubt(now);
+        }
+        let backends = self.backends.watches.values();
+        let suspects = backends.filter(|watch| watch.state == State::Suspect);
+        // Whoever tells of more than that has many asked, and not all of them by everybody.
+        if suspects.count() < SUSPECTS_MAX
+            && self.stale.is_some()
+            && let Some(watch) = self.backends.watches.get_mut(&address)
+        {
             watch.doubt(now);
         }
     }
 
-    /// Those fall that have missed enough. If no other answers either, all do, and at the same time: who is sent away from one
-    /// must not be sent to the next. So one waits for a while until it is clear how the others do.
+    /// Those nodes fall that have missed enough. If no other answers either, all do, and at the same time: who is sent away
+    /// from one must not be sent to the next. So one waits for a while until it is clear how the others do.
     fn fall(&mut self) {
-        let steady = self.nodes.values().filter(|watch| watch.steady);
         let is_open = |watch: &Watch| watch.state == State::Suspect && !watch.has_missed(DOUBT);
-        let enough = match steady.clone().any(is_open) {
+        let enough = match self.nodes.steady().any(is_open) {
             true => MISSES_MAX + DOUBT,
             false => MISSES_MAX,
         };
-        if !self.nodes.values().any(|watch| watch.has_missed(enough)) {
+        let mut nodes = self.nodes.watches.values();
+        if !nodes.any(|watch| watch.has_missed(enough)) {
             return;
         }
-        let none_answers = steady.clone().all(|watch| {
+        let none_answers = self.nodes.steady().all(|watch| {
             watch.is_down() || watch.state == State::Unknown || watch.has_missed(DOUBT)
         });
         let enough = if none_answers { DOUBT } else { enough };
-        let falling = self.nodes.values_mut();
-        falling
-            .filter(|watch| watch.has_missed(enough))
-            .for_each(Watch::fall);
+        for (key, watch) in &mut self.nodes.watches {
+            if watch.has_missed(enough) {
+                watch.fall();
+                // Nobody knows what its backends will be when it is back.
+                let backends = self.backends.watches.iter_mut();
+                let its = backends.filter(|(ip, _)| self.homes.get(ip) == Some(key));
+                its.for_each(|(_, watch)| watch.forget());
+            }
+        }
     }
 
-    /// It is down when all are that are asked all the time and have ever answered.
+    /// It is down when all nodes are that are asked all the time and have ever answered.
     fn judge(&mut self) {
-        let steady = self.nodes.values().filter(|watch| watch.steady);
+        let steady = self.nodes.steady();
         let mut told = steady.filter(|watch| watch.state != State::Unknown);
         let mut heard = None;
         let all_down = told.all(|watch| {
@@ -197,29 +253,38 @@ impl Cluster {
 
     #[cfg(test)]
     pub fn steady(&self) -> impl Iterator<Item = &NodeKey> {
-        let steady = self.nodes.iter().filter(|(_, watch)| watch.steady);
-        steady.map(|(key, _)| key)
+        let steady = self.nodes.watches.iter();
+        steady.filter(|(_, watch)| watch.steady).map(|(key, _)| key)
     }
 
-    pub fn silent(&self) -> impl Iterator<Item = (NodeKey, Duration)> {
-        let down = self.nodes.iter().filter(|(_, watch)| watch.is_down());
-        down.map(|(key, watch)| (key.clone(), watch.heard))
+    #[cfg(test)]
+    pub fn backend(&self, ip: IpAddr) -> &Watch {
+        &self.backends.watches[&ip]
     }
 
-    pub fn tally(&self) -> Tally {
-        let mut tally = Tally {
-            nodes: self.nodes.len(),
-            ..Tally::default()
-        };
-        for watch in self.nodes.values() {
-            let count = match watch.state {
-                State::Unknown => &mut tally.unknown,
-                State::Well => &mut tally.well,
-                State::Suspect => &mut tally.suspect,
-                State::Down | State::Returns(_) => &mut tally.down,
-            };
-            *count += 1;
+    /// The backends that may be asked, and whether they are all the time.
+    #[cfg(test)]
+    pub fn in_view(&self) -> impl Iterator<Item = (IpAddr, bool)> {
+        let watches = self.backends.watches.iter();
+        watches.map(|(ip, watch)| (*ip, watch.steady))
+    }
+
+    /// Adds who of it is silent.
+    pub fn tell(&self, id: ClusterId, silence: &mut Silence) {
+        let nodes = self.nodes.down().map(|(key, since)| (key.clone(), since));
+        silence.nodes.extend(nodes);
+        silence.clusters.extend(self.down.map(|since| (id, since)));
+        let backends = self.backends.down().map(|(ip, since)| {
+            let is_believed = self.believed.contains(ip);
+            ((id, *ip), Unanswered { since, is_believed })
+        });
+        silence.backends.extend(backends);
+    }
+
+    pub fn tallies(&self) -> Tallies {
+        Tallies {
+            nodes: self.nodes.tally(),
+            backends: self.backends.tally(),
         }
-        tally
     }
 }

@@ -1,3 +1,4 @@
+mod backends;
 mod hearsay;
 
 use super::*;
@@ -29,7 +30,7 @@ impl Bench {
             delay: Duration::from_millis(20),
             asked: 0,
         };
-        bench.prober.aim(&targets(nodes), bench.now);
+        bench.prober.aim(&aim(nodes), bench.now);
         bench
     }
 
@@ -79,8 +80,36 @@ impl Bench {
     }
 
     fn tally(&self) -> Tally {
-        self.prober.tallies()[&ClusterId(2)]
+        self.prober.tallies()[&ClusterId(2)].nodes
     }
+}
+
+fn aim(nodes: usize) -> Aim {
+    Aim {
+        nodes: targets(nodes),
+        ..Aim::default()
+    }
+}
+
+/// So many backends on so many nodes; nothing has been heard of their cluster since.
+fn aim_at(nodes: usize, backends: usize, stale: Option<Duration>) -> Aim {
+    let pod = |index: usize| Target {
+        address: pod(index),
+        ..targets(nodes)[index % nodes].clone()
+    };
+    Aim {
+        backends: (0..backends).map(pod).collect(),
+        stale: stale
+            .map(|since| (ClusterId(2), since))
+            .into_iter()
+            .collect(),
+        ..aim(nodes)
+    }
+}
+
+fn pod(index: usize) -> IpAddr {
+    let [_, _, high, low] = (index as u32).to_be_bytes();
+    IpAddr::from([10, 3, high, low])
 }
 
 fn targets(nodes: usize) -> Vec<Target> {
@@ -278,11 +307,10 @@ fn a_large_cluster_costs_no_more_and_is_swept() {
 
 #[test]
 fn every_node_is_asked_all_the_time_by_somebody() {
-    let targets = targets(64);
     let mut askers = BTreeMap::new();
     for seed in 0..64 {
         let mut prober = Prober::new(mix(seed), Silence::default());
-        prober.aim(&targets, Duration::ZERO);
+        prober.aim(&aim(64), Duration::ZERO);
         for key in prober.clusters[&ClusterId(2)].steady() {
             *askers.entry(key.clone()).or_insert(0) += 1;
         }
@@ -297,9 +325,9 @@ fn who_is_not_wanted_any_more_is_forgotten() {
     bench.pass(LONG);
     bench.dead = (0..3).map(address).collect();
     bench.cluster_is_down(LONG).expect("it is down");
-    bench.prober.aim(&targets(1), bench.now);
+    bench.prober.aim(&aim(1), bench.now);
     assert_eq!(bench.prober.silence().nodes.len(), 1);
-    bench.prober.aim(&[], bench.now);
+    bench.prober.aim(&aim(0), bench.now);
     assert_eq!(bench.prober.silence(), Silence::default());
     assert_eq!(bench.prober.wake(bench.now), []);
     assert_eq!(bench.prober.tallies(), BTreeMap::new());
@@ -312,12 +340,13 @@ fn what_was_silent_before_the_start_is_until_it_answers() {
     let remembered = Silence {
         nodes: nodes.map(|target| (target.node, bench.now)).collect(),
         clusters: [(ClusterId(2), bench.now)].into(),
+        ..Silence::default()
     };
     bench.prober = Prober::new(8, remembered.clone());
     assert_eq!(bench.prober.silence(), remembered);
-    bench.prober.aim(&targets(1), bench.now);
+    bench.prober.aim(&aim(1), bench.now);
     assert_eq!(bench.prober.silence(), remembered);
-    bench.prober.aim(&targets(2), bench.now);
+    bench.prober.aim(&aim(2), bench.now);
     assert_eq!(bench.prober.silence(), remembered);
     let took = bench.until(LONG, |prober| prober.silence().clusters.is_empty());
     assert!(took.is_some_and(|took| took >= INTERVAL * (ANSWERS_MIN - 1)));

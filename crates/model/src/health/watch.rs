@@ -1,4 +1,4 @@
-//! One node that is asked.
+//! One that is asked.
 
 use super::{
     ANSWERS_MIN, INTERVAL, INTERVAL_SUSPECT, INTERVAL_UNKNOWN, MISSES_MAX, PATIENCE, PAUSE_MAX,
@@ -8,7 +8,7 @@ use std::{net::IpAddr, time::Duration};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// It has never answered.
+    /// It has never answered, or not often enough.
     Unknown,
     Well,
     /// Not all questions since its last answer were answered.
@@ -31,6 +31,8 @@ pub(super) struct Watch {
     /// Asked all the time, and not in its turn.
     pub steady: bool,
     kinship: u64,
+    /// So many answers in a row make it well for the first time.
+    proof: u32,
     missed: u32,
     /// Somebody else has told that it may be down.
     hearsay: bool,
@@ -40,7 +42,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub fn new(address: IpAddr, kinship: u64, now: Duration) -> Watch {
+    pub fn new(address: IpAddr, kinship: u64, proof: u32, now: Duration) -> Watch {
         let phase = kinship % INTERVAL.as_millis() as u64;
         Watch {
             address,
@@ -50,6 +52,7 @@ impl Watch {
             due: now + Duration::from_millis(phase),
             steady: false,
             kinship,
+            proof,
             missed: 0,
             hearsay: false,
             answers: 0,
@@ -71,28 +74,42 @@ impl Watch {
         self.state == State::Suspect && self.missed == count && !self.hearsay
     }
 
+    /// Whether it has answered so lately that whoever has died since was not yet found out.
+    pub fn is_heard(&self, now: Duration) -> bool {
+        let is_proven = matches!(self.state, State::Well | State::Suspect);
+        is_proven && now.saturating_sub(self.heard) <= INTERVAL + PATIENCE
+    }
+
     /// It is asked at once, unless it has answered just now.
-    pub fn doubt(&mut self, now: Duration) {
+    pub fn suspect(&mut self, now: Duration) {
         if self.state == State::Well && now.saturating_sub(self.heard) >= INTERVAL {
-            self.hearsay = true;
             self.state = State::Suspect;
+            self.lost = now;
             self.due = now;
         }
     }
 
-    /// Whether it is asked at times of its own.
-    pub fn is_watched(&self) -> bool {
-        self.steady || self.is_down() || self.state == State::Suspect
+    /// The same, since somebody else has told so.
+    pub fn doubt(&mut self, now: Duration) {
+        let was_well = self.state == State::Well;
+        self.suspect(now);
+        self.hearsay |= was_well && self.state == State::Suspect;
     }
 
-    /// It is asked now; `stretch` is by how much rarer than usual.
-    pub fn ask(&mut self, now: Duration, stretch: u32) {
+    /// Whether it is asked at times of its own.
+    pub fn is_watched(&self) -> bool {
+        let is_proving = self.state == State::Unknown && self.answers > 0;
+        self.steady || self.is_down() || self.state == State::Suspect || is_proving
+    }
+
+    /// It is asked now: `interval` is how often usually, `stretch` by how much rarer while it is down.
+    pub fn ask(&mut self, interval: Duration, stretch: u32, now: Duration) {
         self.due = now
             + match self.state {
                 State::Suspect => INTERVAL_SUSPECT,
                 State::Unknown if self.missed >= MISSES_MAX => INTERVAL_UNKNOWN,
-                State::Unknown | State::Well => INTERVAL,
-                State::Down | State::Returns(_) => INTERVAL * stretch.max(1),
+                State::Unknown | State::Well => interval,
+                State::Down | State::Returns(_) => interval * stretch.max(1),
             };
     }
 
@@ -102,7 +119,13 @@ impl Watch {
         self.missed = 0;
         self.hearsay = false;
         match self.state {
-            State::Unknown | State::Well => self.state = State::Well,
+            State::Unknown => {
+                self.answers += 1;
+                if self.answers >= self.proof {
+                    self.state = State::Well;
+                }
+            }
+            State::Well => {}
             State::Suspect => {
                 self.state = State::Well;
                 self.due = now + INTERVAL;
@@ -127,19 +150,33 @@ impl Watch {
     pub fn missed(&mut self, now: Duration) {
         self.missed += 1;
         match self.state {
+            State::Unknown => self.answers = 0,
             State::Well => {
                 self.state = State::Suspect;
                 self.lost = now.saturating_sub(PATIENCE);
                 self.due = now;
             }
             State::Returns(_) if now.saturating_sub(self.heard) > PAUSE_MAX => self.fall(),
-            State::Unknown | State::Suspect | State::Down | State::Returns(_) => {}
+            State::Suspect | State::Down | State::Returns(_) => {}
         }
     }
 
     pub fn fall(&mut self) {
         self.state = State::Down;
         self.answers = 0;
+    }
+
+    /// It is as if it had never answered.
+    pub fn forget(&mut self) {
+        self.state = State::Unknown;
+        self.answers = 0;
+        self.missed = 0;
+        self.hearsay = false;
+    }
+
+    #[cfg(test)]
+    pub fn answers(&self) -> u32 {
+        self.answers
     }
 
     /// Its return is due.

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     config::tests::config,
     event::Event,
-    fact::{Fact, NodeKey, Source},
+    fact::{Fact, Source},
     health::Silence,
     id::ClusterId,
     service::{Offer, Offered, ServicePort, Sharing, State, WEIGHT_DEFAULT},
@@ -348,7 +348,7 @@ fn a_cluster_that_is_silent_is_left_out_while_there_are_others() {
     bench.sync();
     let silence = Silence {
         clusters: BTreeMap::from([(ClusterId(2), Duration::ZERO)]),
-        nodes: BTreeMap::<NodeKey, Duration>::new(),
+        ..Silence::default()
     };
     bench.tell(Fact::Silent(silence));
     assert_eq!(bench.ask("A db.shop.svc.cluster.local"), "10.1.0.2");

@@ -234,6 +234,7 @@ fn backends(pool: &Pool, here: &Here, now: Duration) -> Vec<BackendView> {
     let view = |(backend, verdict): (&Backend, Verdict<'_>)| {
         let weight = weight(&verdict);
         let silence = silence(backend, &verdict, here, now);
+        let is_used = matches!(verdict.reason, Reason::Used | Reason::LastResort);
         BackendView {
             cluster: verdict.claimed.cluster.to_string(),
             remote: verdict.cluster != here.cluster,
@@ -256,6 +257,10 @@ fn backends(pool: &Pool, here: &Here, now: Duration) -> Vec<BackendView> {
                         Reason::Blind(_) => format!("{said}, but no other backend is left"),
                         _ => said,
                     }
+                }
+                None if is_used && here.silent.is_mute(verdict.cluster, backend.ip) => {
+                    let (reason, cluster) = (verdict.reason, &verdict.claimed.cluster);
+                    format!("{reason}; it does not answer echoes, but the news of {cluster} decide")
                 }
                 None => verdict.reason.to_string(),
             },

@@ -6,7 +6,7 @@ mod spaces;
 
 use super::{
     Backend, BackendPath, Balancing, Barred, Definition, Frontend, FrontendPath, Grades, Kind,
-    Offer, Offered, Silent,
+    Offer, Offered, Silent, State,
     check::Checks,
     claims::{Origin, claim, kept, origin, touch, touch_all, unclaim},
     names::Hosts,
@@ -93,10 +93,11 @@ pub(super) struct Held<T> {
 }
 
 /// Where a backend is, as far as its cluster tells.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Seat {
-    Node(ClusterId, Arc<str>),
-    Address(ClusterId, IpAddr),
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) node: Option<Arc<str>>,
+    /// It is ready, by its cluster's word.
+    pub(crate) is_ready: bool,
 }
 
 /// Both kinds of what clusters offer.
@@ -241,20 +242,22 @@ impl Services {
         }
     }
 
-    /// Where other clusters' backends are that may be used here, each place once; nothing if that has not changed.
-    pub(crate) fn take_places(&mut self) -> Option<BTreeSet<Seat>> {
+    /// Where other clusters' backends are that may be used here, by address; nothing if that has not changed.
+    pub(crate) fn take_places(&mut self) -> Option<BTreeMap<(ClusterId, IpAddr), Place>> {
         if !mem::take(&mut self.moved) {
             return None;
         }
         let global = self.services.values();
         let global = global.filter(|service| service.definition.value.sharing.global);
-        let places = global.flat_map(|service| service.pools.iter().flat_map(Pool::places));
-        let others = places.filter(|(cluster, _, _)| *cluster != self.here.cluster);
-        let seats = others.map(|(cluster, node, ip)| match node {
-            Some(name) => Seat::Node(cluster, name.clone()),
-            None => Seat::Address(cluster, ip),
-        });
-        Some(seats.collect())
+        let told = global.flat_map(|service| service.pools.iter().flat_map(Pool::places));
+        let others = told.filter(|(cluster, _, _)| *cluster != self.here.cluster);
+        let mut places: BTreeMap<_, Place> = BTreeMap::new();
+        for (cluster, ip, claimed) in others {
+            let place = places.entry((cluster, ip)).or_default();
+            place.node = place.node.take().or_else(|| claimed.node.clone());
+            place.is_ready |= claimed.state == State::Active;
+        }
+        Some(places)
     }
 
     /// The rows that may be others than they were when this was asked last.

@@ -381,11 +381,11 @@ impl Pool {
         other.into_iter().map(judge).collect()
     }
 
-    /// Where the believed backends are, each with its cluster and its node if that is told.
-    pub(super) fn places(&self) -> impl Iterator<Item = (ClusterId, Option<&Arc<str>>, IpAddr)> {
+    /// The believed backends, each with its cluster and what that tells of it.
+    pub(super) fn places(&self) -> impl Iterator<Item = (ClusterId, IpAddr, &Claimed)> {
         self.members.iter().filter_map(|(backend, member)| {
             let (claim, claimed) = member.believed()?;
-            Some((claim.cluster, claimed.node.as_ref(), backend.ip))
+            Some((claim.cluster, backend.ip, claimed))
         })
     }
 

@@ -1,21 +1,30 @@
-//! Which backends are where nobody answers.
+//! Which backends are where nobody answers, and which do not answer themselves.
 
 use crate::{fact::NodeKey, id::ClusterId};
 use ipnet::IpNet;
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
-/// Clusters and nodes that have fallen silent, each with the time of its last answer.
+/// Clusters, nodes and backends that have fallen silent, each with the time of its last answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Silent {
     clusters: BTreeMap<ClusterId, Duration>,
     nodes: BTreeMap<ClusterId, BTreeMap<Arc<str>, Duration>>,
     /// Where backends are of which no node is told. No two overlap.
     ranges: BTreeMap<IpAddr, (IpNet, Arc<NodeKey>, Duration)>,
+    backends: BTreeMap<(ClusterId, IpAddr), Duration>,
+    /// Backends that answer no echoes, which means nothing.
+    mute: BTreeSet<(ClusterId, IpAddr)>,
 }
 
 /// Of whom a backend has nothing been heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lost {
+    Backend,
     Node,
     Cluster,
 }
@@ -42,12 +51,26 @@ impl Silent {
         }
     }
 
-    /// A cluster's silence tells more than that of one of its nodes.
+    pub(crate) fn backend(&mut self, cluster: ClusterId, ip: IpAddr, since: Duration) {
+        self.backends.insert((cluster, ip), since);
+    }
+
+    pub(crate) fn mute(&mut self, cluster: ClusterId, ip: IpAddr) {
+        self.mute.insert((cluster, ip));
+    }
+
+    pub(super) fn is_mute(&self, cluster: ClusterId, ip: IpAddr) -> bool {
+        self.mute.contains(&(cluster, ip))
+    }
+
+    /// A cluster's silence tells more than that of one of its nodes, and that more than a backend's.
     pub(super) fn lost(&self, cluster: ClusterId, node: Option<&str>, ip: IpAddr) -> Option<Lost> {
         if self.clusters.contains_key(&cluster) {
             return Some(Lost::Cluster);
         }
-        self.node_of(cluster, node, ip).map(|_| Lost::Node)
+        let node = self.node_of(cluster, node, ip).map(|_| Lost::Node);
+        let backend = || self.backends.get(&(cluster, ip)).map(|_| Lost::Backend);
+        node.or_else(backend)
     }
 
     /// Who is silent, as people call it, and since when.
@@ -66,6 +89,10 @@ impl Silent {
             Lost::Node => {
                 let (name, since) = self.node_of(id, node, ip)?;
                 Some((format!("node {cluster}/{name}"), since))
+            }
+            Lost::Backend => {
+                let since = self.backends.get(&(id, ip))?;
+                Some((format!("there are no news of {cluster}, and it"), *since))
             }
         }
     }

@@ -4,7 +4,7 @@ use super::World;
 use crate::{
     health::{Aim, Silence, Target},
     node::Believed,
-    service::{Seat, Silent},
+    service::Silent,
 };
 use ipnet::IpNet;
 use std::{
@@ -13,48 +13,55 @@ use std::{
 };
 
 impl World {
-    /// The nodes where backends of other clusters are that this cluster's services use; nothing if they are as they were when
-    /// this was asked last. Where no node is told or found, all of that cluster's stand for it.
+    /// The nodes where backends of other clusters are that this cluster's services use, and those of them that are pods;
+    /// nothing if all is as it was when this was asked last. Where no node is told or found, all of that cluster's stand for it.
     pub fn take_aim(&mut self) -> Option<Aim> {
         let places = self.services.take_places();
-        if places.is_none() && !self.nodes_moved {
+        if places.is_none() && !self.aim_moved {
             return None;
         }
-        self.nodes_moved = false;
+        self.aim_moved = false;
         if let Some(places) = places {
             self.places = places;
         }
         let ranges = self.ranges();
-        let (mut named, mut whole) = (BTreeSet::new(), BTreeSet::new());
-        for place in &self.places {
-            match place {
-                Seat::Node(cluster, name) => {
-                    named.insert((*cluster, name.as_ref()));
-                }
-                Seat::Address(cluster, ip) => match node_at(&ranges, *ip) {
-                    Some(name) => {
-                        named.insert((*cluster, name));
-                    }
-                    None => {
-                        whole.insert(*cluster);
-                    }
-                },
-            }
+        let (mut named, mut whole) = (BTreeMap::new(), BTreeSet::new());
+        for ((cluster, ip), place) in &self.places {
+            let name = place.node.as_deref().or_else(|| node_at(&ranges, *ip));
+            let Some(name) = name else {
+                whole.insert(*cluster);
+                continue;
+            };
+            let ready = named.entry((*cluster, name)).or_insert_with(Vec::new);
+            ready.extend(place.is_ready.then_some(*ip));
         }
-        let targets = self.nodes.believed().filter_map(|(key, believed)| {
+        let mut aim = Aim {
+            peers: self.peers().collect(),
+            stale: self.sources.stale(),
+            ..Aim::default()
+        };
+        let others = self.nodes.believed();
+        let others = others.filter(|(_, it)| it.node.cluster_id != self.config.cluster_id);
+        for (key, believed) in others {
             let cluster = believed.node.cluster_id;
-            let is_used = whole.contains(&cluster) || named.contains(&(cluster, key.name.as_str()));
-            (is_used && cluster != self.config.cluster_id).then_some(())?;
-            Some(Target {
+            let ready = named.remove(&(cluster, key.name.as_str()));
+            let is_used = ready.is_some() || whole.contains(&cluster);
+            let Some(router) = self.router_of(believed).filter(|_| is_used) else {
+                continue;
+            };
+            let target = |address| Target {
                 node: key.clone(),
                 cluster,
-                address: self.router_of(believed)?,
-            })
-        });
-        Some(Aim {
-            targets: targets.collect(),
-            peers: self.peers().collect(),
-        })
+                address,
+            };
+            aim.nodes.push(target(router));
+            // What has the node's own address is the node.
+            let pods = ready.into_iter().flatten();
+            let pods =
+                pods.filter(|ip| !believed.node.addresses.contains(ip) && self.has_family(*ip));
+            aim.backends.extend(pods.map(target));
+        }
+        Some(aim)
     }
 
     fn peers(&self) -> impl Iterator<Item = IpAddr> {
@@ -67,12 +74,12 @@ impl World {
 
     /// The node's own address among its pods, in a family that this node's pods have too.
     fn router_of(&self, believed: &Believed) -> Option<IpAddr> {
-        let own = &self.config.pod_ranges;
-        let mut routers = believed.routers();
-        routers.find(|ip| {
-            own.iter()
-                .any(|range| range.addr().is_ipv4() == ip.is_ipv4())
-        })
+        believed.routers().find(|ip| self.has_family(*ip))
+    }
+
+    fn has_family(&self, ip: IpAddr) -> bool {
+        let mut own = self.config.pod_ranges.iter();
+        own.any(|range| range.addr().is_ipv4() == ip.is_ipv4())
     }
 
     /// Whose pods are where, of other clusters.
@@ -100,6 +107,17 @@ impl World {
         told.map(|record| record.netns.as_str())
     }
 
+    /// Clusters are heard that were not, or the other way round. What those tell that are heard counts at once, and against
+    /// whatever silence there was.
+    pub(super) fn believe_news(&mut self) {
+        let stale = self.sources.stale();
+        for ((cluster, _), unanswered) in &mut self.silence.backends {
+            unanswered.is_believed &= stale.contains_key(cluster);
+        }
+        self.aim_moved = true;
+        self.fall_silent();
+    }
+
     pub(super) fn fall_silent(&mut self) {
         let mut silent = Silent::default();
         for (cluster, since) in &self.silence.clusters {
@@ -108,6 +126,14 @@ impl World {
         for (key, since) in &self.silence.nodes {
             if let Some(believed) = self.nodes.get(key) {
                 silent.node(believed.node.cluster_id, key, nets(believed), *since);
+            }
+        }
+        let stale = self.sources.stale();
+        for ((cluster, ip), unanswered) in &self.silence.backends {
+            if unanswered.is_believed && stale.contains_key(cluster) {
+                silent.backend(*cluster, *ip, unanswered.since);
+            } else {
+                silent.mute(*cluster, *ip);
             }
         }
         self.services.fall_silent(silent);

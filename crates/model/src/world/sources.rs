@@ -10,7 +10,10 @@ use crate::{
     id::ClusterId,
     ledger::Owner,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// How many records of one source are remembered as malformed.
 const MALFORMED_MAX: usize = 10_000;
@@ -19,6 +22,8 @@ pub(super) struct Sources {
     streams: BTreeMap<(Source, Set), Stream>,
     /// Absent until it is known which clusters there are.
     awaited: Option<BTreeMap<String, Option<ClusterId>>>,
+    /// Clusters that have been heard and are not any more, and since when.
+    stale: BTreeMap<ClusterId, Duration>,
     /// Kubernetes tells of namespaces.
     has_namespaces: bool,
 }
@@ -36,6 +41,7 @@ impl Sources {
         Sources {
             streams: BTreeMap::new(),
             awaited: (!config.reads_clusters).then(BTreeMap::new),
+            stale: BTreeMap::new(),
             has_namespaces: config.sources.contains(&Source::Kubernetes),
         }
     }
@@ -71,6 +77,22 @@ impl Sources {
 
     pub(super) fn await_clusters(&mut self, clusters: BTreeMap<String, Option<ClusterId>>) {
         self.awaited = Some(clusters);
+    }
+
+    pub(super) fn note_stale(&mut self, cluster: ClusterId, is_stale: bool, now: Duration) {
+        if is_stale {
+            self.stale.entry(cluster).or_insert(now);
+        } else {
+            self.stale.remove(&cluster);
+        }
+    }
+
+    /// The clusters of which there are no news, and since when; those too that have not told all they have since the start.
+    pub(super) fn stale(&self) -> BTreeMap<ClusterId, Duration> {
+        let awaited = self.awaited.iter().flat_map(BTreeMap::values).flatten();
+        let mut stale: BTreeMap<_, _> = awaited.map(|id| (*id, Duration::ZERO)).collect();
+        stale.extend(&self.stale);
+        stale
     }
 
     pub(super) fn synced(&self, config: &Config) -> bool {

@@ -27,6 +27,7 @@ pub fn table(own: &str, peers: &[PeerStatus]) -> String {
             ),
             behind(peer),
             peer.path.as_ref().map(path).unwrap_or_default(),
+            peer.path.as_ref().map(backends).unwrap_or_default(),
             if rejected > 0 {
                 rejected.to_string()
             } else {
@@ -42,6 +43,7 @@ pub fn table(own: &str, peers: &[PeerStatus]) -> String {
         "RECORDS",
         "BEHIND",
         "NODES",
+        "BACKENDS",
         "REJECTED",
         "CERTIFICATE",
     ];
@@ -65,6 +67,18 @@ fn path(path: &PathStatus) -> String {
     // Who has never answered is not counted against anybody.
     match (path.nodes - path.unknown, path.answering + path.suspect) {
         (0, _) => "never answered".to_owned(),
+        (asked, answering) => format!("{answering} of {asked} answer"),
+    }
+}
+
+/// How many answer of those that are asked themselves and have ever answered.
+fn backends(path: &PathStatus) -> String {
+    let backends = path.backends;
+    match (
+        backends.asked - backends.unknown,
+        backends.answering + backends.suspect,
+    ) {
+        (0, _) => String::new(),
         (asked, answering) => format!("{answering} of {asked} answer"),
     }
 }

@@ -25,7 +25,7 @@ impl Town {
         let now = Duration::from_secs(10);
         let ask = |number: usize| {
             let mut prober = Prober::new(mix(seed ^ mix(number as u64)), Silence::default());
-            prober.aim(&targets(nodes), now);
+            prober.aim(&aim(nodes), now);
             prober
         };
         Town {
@@ -39,6 +39,12 @@ impl Town {
             asked: 0,
             told: 0,
         }
+    }
+
+    fn aim(&mut self, aim: &Aim) {
+        let now = self.now;
+        let askers = self.askers.iter_mut();
+        askers.for_each(|asker| asker.aim(aim, now));
     }
 
     fn step(&mut self) {
@@ -117,6 +123,54 @@ fn a_node_beyond_the_few_is_down_in_time_for_all_askers() {
     }
     eprintln!("the slowest took {slowest:?}");
     assert!(slowest <= IN_TIME, "{slowest:?}");
+}
+
+#[test]
+fn a_backend_beyond_the_few_is_out_in_time_for_all_askers_while_there_are_no_news() {
+    const BACKENDS: usize = 40;
+    const ASKERS: usize = 20;
+    let mut slowest = Duration::ZERO;
+    for seed in 0..5 {
+        let mut town = Town::new(seed, ASKERS, 4);
+        town.lost = 50;
+        town.aim(&aim_at(4, BACKENDS, None));
+        // Whoever has not answered often enough is not judged.
+        town.pass(LONG * 2);
+        let victim = pod(town.random.below(BACKENDS as u64) as usize);
+        town.aim(&aim_at(4, BACKENDS, Some(town.now)));
+        town.pass(Duration::from_secs(2));
+        town.dead = vec![victim];
+        let start = town.now;
+        let finds = |asker: &&Prober| {
+            let silence = asker.silence();
+            silence.backends.keys().map(|(_, ip)| ip).eq([&victim])
+                && silence.backends.values().all(|it| it.is_believed)
+        };
+        while town.askers.iter().filter(finds).count() < ASKERS {
+            town.step();
+            let found = town.askers.iter().filter(finds).count();
+            assert!(town.now - start < LONG, "{found}");
+        }
+        slowest = slowest.max(town.now - start);
+    }
+    eprintln!("the slowest took {slowest:?}");
+    assert!(slowest <= IN_TIME, "{slowest:?}");
+}
+
+#[test]
+fn backends_are_no_reason_to_talk_while_there_are_news() {
+    let mut town = Town::new(3, 20, 4);
+    town.aim(&aim_at(4, 40, None));
+    town.pass(Duration::from_secs(40));
+    town.told = 0;
+    town.dead = (0..40).map(pod).collect();
+    town.pass(LONG / 2);
+    assert_eq!(town.told, 0);
+    for asker in &town.askers {
+        let silence = asker.silence();
+        assert!(!silence.backends.is_empty());
+        assert!(silence.backends.values().all(|it| !it.is_believed));
+    }
 }
 
 #[test]

@@ -224,7 +224,7 @@ fn who_does_not_answer_is_missed_and_spilt_over() {
     assert!((before[1] - 50.0).abs() < 0.05, "{before:?}");
     bench.tell(Fact::Silent(Silence {
         clusters: [(ClusterId(2), T0)].into(),
-        nodes: BTreeMap::new(),
+        ..Silence::default()
     }));
     assert_eq!(shares(&bench), [100.0, 0.0, 0.0]);
     let said = &bench.view("web").backends[1].reason;

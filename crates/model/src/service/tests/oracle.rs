@@ -436,7 +436,7 @@ fn random_step(random: &mut Random, bench: &mut Bench, oracle: &mut Oracle) {
             let clusters = oracle.silent.iter().map(|id| (*id, T0)).collect();
             bench.tell(Fact::Silent(Silence {
                 clusters,
-                nodes: BTreeMap::new(),
+                ..Silence::default()
             }));
         }
         7 if source != OWN => {

@@ -167,8 +167,8 @@ fn nothing_changes_before_the_own_cluster_has_told_all() {
 fn who_was_silent_gets_nothing_while_a_start_hears_of_all() {
     let silent = || {
         Fact::Silent(Silence {
-            nodes: BTreeMap::new(),
             clusters: [(ClusterId(2), T0)].into(),
+            ..Silence::default()
         })
     };
     let mut former = Bench::new();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     fact::{Node, NodeKey},
-    health::{Silence, Target},
+    health::{Silence, Target, Unanswered},
 };
 
 fn key(cluster: &str, name: &str) -> NodeKey {
@@ -62,14 +62,14 @@ fn silent_nodes(names: &[&str]) -> Fact {
     let nodes = names.iter().map(|name| (key("c2", name), T0));
     Fact::Silent(Silence {
         nodes: nodes.collect(),
-        clusters: BTreeMap::new(),
+        ..Silence::default()
     })
 }
 
 fn silent_cluster() -> Fact {
     Fact::Silent(Silence {
-        nodes: BTreeMap::new(),
         clusters: [(ClusterId(2), T0)].into(),
+        ..Silence::default()
     })
 }
 
@@ -188,7 +188,7 @@ fn a_node_may_be_silent_before_it_is_known() {
 }
 
 fn targets(bench: &mut Bench) -> Option<Vec<Target>> {
-    bench.world.take_aim().map(|aim| aim.targets)
+    bench.world.take_aim().map(|aim| aim.nodes)
 }
 
 #[test]
@@ -234,4 +234,118 @@ fn the_other_nodes_of_the_cluster_are_those_to_talk_to() {
     assert_eq!(peers(&mut bench), Some(vec![[10, 1, 8, 1].into()]));
     bench.tell(Fact::Node(OWN, Event::Delete(key("c1", "n8"))));
     assert_eq!(peers(&mut bench), Some(Vec::new()));
+}
+
+fn silent_backend(ip: [u8; 4], is_believed: bool) -> Fact {
+    let unanswered = Unanswered {
+        since: T0,
+        is_believed,
+    };
+    Fact::Silent(Silence {
+        backends: [((ClusterId(2), ip.into()), unanswered)].into(),
+        ..Silence::default()
+    })
+}
+
+const FIRST: [u8; 4] = [10, 2, 1, 7];
+
+#[test]
+fn a_backend_that_is_silent_is_out_only_while_there_are_no_news_of_its_cluster() {
+    let no_news = |is_stale| Fact::Stale(ClusterId(2), is_stale);
+    let mut bench = with_backends(Affinity::None);
+    let now = Duration::from_millis(2400);
+    let mute = "ready; it does not answer echoes, but the news of c2 decide";
+    let out = "there are no news of c2, and it has not answered for 2.4 s";
+    for (fact, weights, said) in [
+        (silent_backend(FIRST, false), [100, 100, 100], mute),
+        (no_news(true), [100, 100, 100], mute),
+        (silent_backend(FIRST, true), [100, 0, 100], out),
+        // What is heard counts at once, and goes on to count.
+        (no_news(false), [100, 100, 100], mute),
+        (no_news(true), [100, 100, 100], mute),
+        (silent_backend(FIRST, true), [100, 0, 100], out),
+        (silent_nodes(&[]), [100, 100, 100], "ready"),
+    ] {
+        bench.tell(fact.clone());
+        assert_eq!(gets(&bench), weights, "{fact:?}");
+        for path in bench.kernel.tables.backends.values() {
+            assert_eq!(path.lost, path.weight == 0, "{fact:?}");
+        }
+        let view = bench.world.service(&name("web"), now).expect("the service");
+        let told = &view.backends[1];
+        assert_eq!(told.reason, said, "{fact:?}");
+        assert_eq!(told.silent_seconds.is_some(), weights[1] == 0, "{fact:?}");
+    }
+}
+
+#[test]
+fn a_cluster_that_is_awaited_tells_no_news_either() {
+    let mut bench = with_backends(Affinity::None);
+    bench.tell(Fact::Awaited([("c2".into(), Some(ClusterId(2)))].into()));
+    bench.tell(silent_backend(FIRST, true));
+    assert_eq!(gets(&bench), [100, 0, 100]);
+    bench.tell(Fact::Awaited(BTreeMap::new()));
+    assert_eq!(gets(&bench), [100, 100, 100]);
+}
+
+#[test]
+fn a_silent_backend_stays_where_no_other_is_left() {
+    let mut bench = with_backends(Affinity::Remote);
+    bench.tell(Fact::Stale(ClusterId(2), true));
+    bench.tell(silent_backend(FIRST, true));
+    assert_eq!(gets(&bench), [0, 0, 100]);
+    bench.tell(Fact::Slice(OWN, Event::Delete(name("web-1"))));
+    bench.tell(Fact::Shared(SECOND, Event::Delete(name("web"))));
+    assert_eq!(gets(&bench), [100]);
+    let reason = &bench.view("web").backends[0].reason;
+    let said =
+        "there are no news of c2, and it has not answered for 0.0 s, but no other backend is left";
+    assert_eq!(reason, said);
+    let mut paths = bench.kernel.tables.backends.values();
+    assert!(paths.all(|path| !path.lost), "it keeps what it has");
+}
+
+#[test]
+fn pods_that_are_ready_are_asked_and_what_is_on_its_way_out_is_not() {
+    let mut bench = meshed(Affinity::None);
+    let pods = |bench: &mut Bench| {
+        let aim = bench.world.take_aim();
+        aim.map(|aim| aim.backends.iter().map(|it| it.address).collect::<Vec<_>>())
+    };
+    let slice = |ips: &[(&str, State)]| offer("c2", "web", ips);
+    for (ips, expected) in [
+        (&[("10.2.1.7", State::Active)][..], &[FIRST][..]),
+        (&[("10.2.1.7", State::Terminating)], &[]),
+        (&[("10.2.1.7", State::NotReady)], &[]),
+        // The node itself, on whose network it is.
+        (&[("172.18.2.1", State::Active)], &[]),
+        (
+            &[("172.18.2.1", State::Active), ("10.2.1.7", State::Active)],
+            &[FIRST],
+        ),
+    ] {
+        bench.offer(SECOND, "web-2", slice(ips));
+        let expected = expected.iter().map(|ip| IpAddr::from(*ip)).collect();
+        assert_eq!(pods(&mut bench), Some(expected), "{ips:?}");
+    }
+    // The own cluster's are Kubernetes' affair, and where nobody knows a node nobody is asked.
+    bench.offer(
+        OWN,
+        "web-1",
+        offer("c1", "web", &[("10.1.0.7", State::Active)]),
+    );
+    bench.share(SECOND, offer_without_node("10.99.0.1"));
+    assert_eq!(pods(&mut bench), Some(vec![FIRST.into()]));
+}
+
+#[test]
+fn the_asker_is_told_of_which_clusters_there_are_no_news() {
+    let mut bench = meshed(Affinity::None);
+    let stale = |bench: &mut Bench| bench.world.take_aim().map(|aim| aim.stale);
+    assert_eq!(stale(&mut bench), Some(BTreeMap::new()));
+    bench.tell(Fact::Stale(ClusterId(2), true));
+    assert_eq!(stale(&mut bench), Some([(ClusterId(2), T0)].into()));
+    assert_eq!(stale(&mut bench), None);
+    bench.tell(Fact::Stale(ClusterId(2), false));
+    assert_eq!(stale(&mut bench), Some(BTreeMap::new()));
 }

@@ -1,7 +1,7 @@
 use super::*;
 use tombolo_model::{
     id::ClusterId,
-    local::{PathStatus, PeerStatus},
+    local::{BackendsStatus, PathStatus, PeerStatus},
 };
 
 fn ready(name: &str, id: u16) -> PeerStatus {
@@ -67,7 +67,16 @@ fn peers() -> Vec<PeerStatus> {
     liar.path = Some(path(0, 0));
     mistaken.path = Some(path(1, 1));
     let mut second = ready("cluster2", 2);
-    second.path = Some(path(2, 0));
+    second.path = Some(PathStatus {
+        backends: BackendsStatus {
+            asked: 9,
+            answering: 5,
+            suspect: 1,
+            silent: 1,
+            unknown: 2,
+        },
+        ..path(2, 0)
+    });
     vec![
         ready("cluster1", 1),
         second,
@@ -94,14 +103,14 @@ fn every_cluster_is_a_line_and_every_trouble_a_sentence_with_a_hint() {
     assert_eq!(
         text,
         "\
-CLUSTER         ID  PHASE       RECORDS          BEHIND     NODES            REJECTED  CERTIFICATE
-cluster1 (own)  1   ready       ip 120, nodes 2  0 s        -                -         364 d
-cluster2        2   ready       ip 120, nodes 2  0 s        2 of 2 answer    -         364 d
-cluster3        3   waiting     ip 120, nodes 2  5 min 3 s  silent for 12 s  -         5 d
-cluster4        -   connecting  -                -          -                -         -
-cluster5        5   ready       ip 120, nodes 2  0 s        never answered   3         364 d
-cluster6        6   leaving     ip 120, nodes 2  -          -                -         ended
-cluster7        7   ready       ip 120, nodes 2  0 s        1 of 2 answer    -         364 d
+CLUSTER         ID  PHASE       RECORDS          BEHIND     NODES            BACKENDS       REJECTED  CERTIFICATE
+cluster1 (own)  1   ready       ip 120, nodes 2  0 s        -                -              -         364 d
+cluster2        2   ready       ip 120, nodes 2  0 s        2 of 2 answer    6 of 7 answer  -         364 d
+cluster3        3   waiting     ip 120, nodes 2  5 min 3 s  silent for 12 s  -              -         5 d
+cluster4        -   connecting  -                -          -                -              -         -
+cluster5        5   ready       ip 120, nodes 2  0 s        never answered   -              3         364 d
+cluster6        6   leaving     ip 120, nodes 2  -          -                -              -         ended
+cluster7        7   ready       ip 120, nodes 2  0 s        1 of 2 answer    -              -         364 d
 warning: cluster cluster3 is not ready: cannot reach https://192.0.2.3:2379: connection refused
   hint: see that its store runs
 warning: cluster cluster3: none of its nodes has answered for 12 s

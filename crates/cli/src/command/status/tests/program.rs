@@ -57,8 +57,8 @@ kvstoremesh of cluster cluster1: not healthy
   store          https://127.0.0.1:2379
   writes         56 keys, 2 of them wait
   leaving        cluster9: its records go
-CLUSTER   ID  PHASE  RECORDS  BEHIND  NODES  REJECTED  CERTIFICATE
-cluster2  2   ready  nodes 2  0 s     -      -         364 d
+CLUSTER   ID  PHASE  RECORDS  BEHIND  NODES  BACKENDS  REJECTED  CERTIFICATE
+cluster2  2   ready  nodes 2  0 s     -      -         -         364 d
 warning: the store refuses 1 keys, one of them cilium/cache/x: too large
   hint: all others are written; -o json names more
 "
