@@ -37,6 +37,9 @@ use crate::{
 /// How long agents have to leave a peer before its records go, unless told.
 pub const GRACE: Duration = Duration::from_secs(180);
 
+/// For people; readers go by the key alone.
+const UNHEARD: Bytes = Bytes::from_static(b"unheard");
+
 #[derive(Debug)]
 pub struct Kvstoremesh {
     writer: Writer,
@@ -101,6 +104,7 @@ impl Kvstoremesh {
             if let Step::Leaving | Step::Grace { .. } = copied.step {
                 *copied = Copied::new();
                 self.writer.keep(config_key(peer));
+                self.writer.keep(unheard_key(peer));
             }
             return copied.step == Step::Copying;
         }
@@ -115,6 +119,7 @@ impl Kvstoremesh {
                 .add_set(prefix.into(), Some(canary.to_string().into()));
         }
         self.writer.keep(config_key(peer));
+        self.writer.keep(unheard_key(peer));
         self.peers.insert(peer.to_owned(), Copied::new());
         true
     }
@@ -128,6 +133,7 @@ impl Kvstoremesh {
         copied.step = Step::Leaving;
         if self.writer.leads() {
             self.writer.delete(config_key(peer));
+            self.writer.delete(unheard_key(peer));
         } else {
             self.forget_leaving();
         }
@@ -140,6 +146,7 @@ impl Kvstoremesh {
             let stays = copied.step == Step::Copying;
             if !stays {
                 writer.forget(&config_key(peer));
+                writer.forget(&unheard_key(peer));
                 for resource in Resource::ALL {
                     writer.forget_set(&resource.prefix(Tree::Cache, peer).into());
                 }
@@ -209,6 +216,9 @@ impl Kvstoremesh {
                     }
                 }
             }
+            // Agents can't see it: they are connected to our store.
+            Told::Stale(true) => self.writer.put(unheard_key(peer), UNHEARD),
+            Told::Stale(false) => self.writer.delete(unheard_key(peer)),
             // It is listed anew under its other number, and what is not repeated is swept then.
             Told::Gone(_) => {}
         }
@@ -346,6 +356,11 @@ impl Writing for Kvstoremesh {
         });
         grace.chain(self.writer.poll_timeout()).min()
     }
+}
+
+fn unheard_key(peer: &str) -> Bytes {
+    let cluster = peer.to_owned();
+    Key::Unheard { cluster }.to_string().into()
 }
 
 fn config_key(peer: &str) -> Bytes {

@@ -64,6 +64,8 @@ pub enum Told {
     },
     /// Keys and values as they are in the peer's store.
     Records(Resource, Vec<Event<Bytes, Bytes>>),
+    /// Whether what was told may be out of date, since nobody tells what becomes of it.
+    Stale(bool),
     /// All that was told of this peer is void.
     Gone(Peer),
 }
@@ -82,6 +84,8 @@ pub struct Reader {
     failures: u64,
     /// When all that the peer has was last known to be so.
     fresh: Option<Duration>,
+    /// What was told last of whether it is so; to be told anew if it is absent.
+    stale: Option<bool>,
     /// How many records there were of each kind when that was last known.
     counts: BTreeMap<Resource, usize>,
 }
@@ -106,6 +110,7 @@ impl Reader {
             trouble: None,
             failures: 0,
             fresh: None,
+            stale: None,
             counts: BTreeMap::new(),
         }
     }
@@ -183,6 +188,7 @@ impl Reader {
     pub fn restart(&mut self, now: Duration) {
         self.close();
         self.backoff.reset();
+        self.stale = None;
         self.life = Life::Waiting { until: now };
     }
 
@@ -217,7 +223,26 @@ impl Reader {
             }
             session::Learnt::Config(value) => self.believe(value, now, ids)?,
         }
+        self.look_whether_stale();
         Ok(())
+    }
+
+    /// While it is read for the first time nothing is said of it.
+    fn look_whether_stale(&mut self) {
+        let Life::Session(session) = &self.life else {
+            return;
+        };
+        let is_ready = session.is_ready();
+        if is_ready || self.stale == Some(false) {
+            let is_stale = !is_ready || session.is_unheard();
+            self.tell_stale(is_stale);
+        }
+    }
+
+    fn tell_stale(&mut self, is_stale: bool) {
+        if self.stale.replace(is_stale) != Some(is_stale) {
+            self.told.push_back(Told::Stale(is_stale));
+        }
     }
 
     fn believe(&mut self, value: Bytes, now: Duration, ids: &mut Ids) -> Result<(), Trouble> {
@@ -271,6 +296,7 @@ impl Reader {
 
     fn fail(&mut self, trouble: Trouble, now: Duration) {
         self.close();
+        self.tell_stale(true);
         self.failures += 1;
         self.trouble = Some((trouble.to_string(), trouble.hint()));
         let until = now + self.backoff.next(&mut self.random);

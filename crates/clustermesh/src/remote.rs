@@ -79,12 +79,18 @@ impl Remote {
     fn take(&mut self, told: reader::Told) -> Vec<Told> {
         let mut out = Vec::with_capacity(match &told {
             reader::Told::Records(_, events) => events.len(),
-            reader::Told::Peer { .. } | reader::Told::Gone(_) => 0,
+            reader::Told::Peer { .. } | reader::Told::Stale(_) | reader::Told::Gone(_) => 0,
         });
         match told {
             reader::Told::Peer { peer, .. } => self.peer = Some(peer),
+            // Of one that has never been believed nothing is known that could be out of date.
+            reader::Told::Stale(is_stale) => {
+                let peer = self.peer.as_ref();
+                out.extend(peer.map(|peer| Told::Fact(Fact::Stale(peer.id, is_stale))));
+            }
             reader::Told::Gone(peer) => {
                 self.peer = None;
+                out.push(Told::Fact(Fact::Stale(peer.id, false)));
                 self.nodes = Nodes::default();
                 self.rejects.clear();
                 for resource in self.reader.options().resources.clone() {

@@ -59,7 +59,10 @@ fn namespace(resource: Resource, key: &Bytes, value: &Bytes) -> Option<String> {
                     }
                     Name::Node(_) | Name::Identity(_) | Name::Address(_) => return None,
                 },
-                Key::Heartbeat | Key::ClusterConfig { .. } | Key::Synced { .. } => return None,
+                Key::Heartbeat
+                | Key::ClusterConfig { .. }
+                | Key::Synced { .. }
+                | Key::Unheard { .. } => return None,
             }
         }
     };

@@ -324,7 +324,7 @@ impl Mesh {
 /// How many keys may have to be written because of this, for one that knows so many.
 fn keys_max(told: &Told, keys: usize) -> usize {
     match told {
-        Told::Peer { .. } => 1,
+        Told::Peer { .. } | Told::Stale(_) => 1,
         // What is not repeated is swept, and the canary written.
         Told::Records(_, events) if events.contains(&Event::Synced) => events.len() + keys,
         Told::Records(_, events) => events.len(),
@@ -342,7 +342,7 @@ fn note(reader: judge::Reader, told: &Told, truth: &Truth, view: &mut View, judg
                 judge.told(reader, &learnt, truth, view);
             }
         }
-        Told::Gone(_) => {}
+        Told::Stale(_) | Told::Gone(_) => {}
     }
 }
 

@@ -139,6 +139,31 @@ async fn a_removed_peer_is_drained_in_steps_and_may_come_back_after() {
     assert_eq!(of_peer(&own, "cluster1").await, before);
 }
 
+/// Agents are connected to the copy and would not know.
+#[tokio::test(start_paused = true)]
+async fn the_copy_says_so_while_nobody_hears_the_peer() {
+    const UNHEARD: &str = "cilium/synced/c2/tombolo/unheard";
+    let (peer, own, shared) = (memory(1), memory(2), shared());
+    export(&peer, &[1, 2]).await;
+    let place = Place::new(peer.clone());
+    let mesh = Written::start(mesh(1), &Place::new(own.clone()), &shared);
+    mesh.with(|mesh| mesh.add("c2"));
+    let (wish, _copy) = copy("c2", &place, &mesh, &shared);
+    for (is_reached, seconds) in [(true, 5), (false, 5), (true, 90), (false, 5)] {
+        place.set(is_reached.then(|| peer.clone()));
+        pass(seconds, &shared, &[&own]).await;
+        let copied = of_peer(&own, "c2").await;
+        let says = copied.iter().any(|key| key == UNHEARD);
+        assert_eq!(says, !is_reached, "{copied:?}");
+        assert_eq!(copied.len(), 7 + usize::from(says), "{copied:?}");
+    }
+    wish.send_replace(Wish::Remove);
+    mesh.with(|mesh| mesh.remove("c2"));
+    pass(5, &shared, &[&own]).await;
+    let copied = of_peer(&own, "c2").await;
+    assert!(!copied.iter().any(|key| key == UNHEARD), "{copied:?}");
+}
+
 /// Before its records go there is nothing to wait for; what it has lost meanwhile goes when it is known anew.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_comes_back_before_its_records_go_waits_for_nothing() {
@@ -188,7 +213,12 @@ async fn a_copier_that_starts_anew_keeps_what_an_unreachable_peer_had() {
     second.with(|mesh| mesh.add("cluster1"));
     let _copy = copy("cluster1", &place, &second, &shared);
     pass(3000, &shared, &[&own]).await;
-    assert_eq!(of_peer(&own, "cluster1").await, before);
+    let mut copied = of_peer(&own, "cluster1").await;
+    assert_eq!(
+        copied.pop(),
+        Some("cilium/synced/cluster1/tombolo/unheard".into())
+    );
+    assert_eq!(copied, before);
 }
 
 /// An address of the peer as it stands in our own store.
@@ -290,7 +320,9 @@ async fn a_store_that_was_wiped_is_filled_when_the_peer_is_heard_again() {
     home.set(Some(wiped.clone()));
     pass(60, &shared, &[&wiped]).await;
     assert!(written.with(|mesh| mesh.status().leads));
-    assert_eq!(of_peer(&wiped, "c2").await, Vec::<String>::new());
+    // All that is known of it.
+    let unheard = "cilium/synced/c2/tombolo/unheard";
+    assert_eq!(of_peer(&wiped, "c2").await, [unheard]);
     place.set(Some(peer));
     pass(60, &shared, &[&wiped]).await;
     assert_eq!(of_peer(&wiped, "c2").await, before);

@@ -34,6 +34,8 @@ pub(super) struct Session {
     canaries: Option<Follow>,
     canaries_listed: bool,
     canaries_seen: BTreeSet<Resource>,
+    /// Whoever copies the peer hears nothing of it.
+    unheard: bool,
     records: BTreeMap<Resource, Records>,
 }
 
@@ -90,6 +92,7 @@ impl Session {
             canaries: None,
             canaries_listed: false,
             canaries_seen: BTreeSet::new(),
+            unheard: false,
             records: BTreeMap::new(),
         }
     }
@@ -112,6 +115,10 @@ impl Session {
                 .iter()
                 .all(|resource| self.is_synced(*resource))
         })
+    }
+
+    pub(super) fn is_unheard(&self) -> bool {
+        self.unheard
     }
 
     pub(super) fn is_synced(&self, resource: Resource) -> bool {
@@ -285,11 +292,14 @@ impl Session {
                 Event::Restart => {
                     self.canaries_listed = false;
                     self.canaries_seen.clear();
+                    self.unheard = false;
                 }
                 Event::Upsert(key, _) => {
                     self.canaries_seen.extend(self.canary(&key));
+                    self.unheard |= self.tells_unheard(&key);
                 }
                 Event::Delete(key) => {
+                    self.unheard &= !self.tells_unheard(&key);
                     if let Some(resource) = self.canary(&key) {
                         self.canaries_seen.remove(&resource);
                     }
@@ -309,6 +319,13 @@ impl Session {
             }
             _ => None,
         }
+    }
+
+    /// Only of a copy somebody else can know that.
+    fn tells_unheard(&self, key: &[u8]) -> bool {
+        let is_copy = self.plan.as_ref().map(|plan| plan.tree) == Some(Tree::Cache);
+        let key = std::str::from_utf8(key).ok().map(str::parse);
+        is_copy && matches!(key, Some(Ok(Key::Unheard { .. })))
     }
 
     /// Reads each kind that is complete, and leaves alone those whose canary has gone: their writer starts over, or is dead.

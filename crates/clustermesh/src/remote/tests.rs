@@ -4,7 +4,7 @@ use tombolo_kvstore::{Memory, Revision, Store};
 use tombolo_model::{
     fact::{Address, AddressKey, Fact, Node, NodeKey, Source},
     id::ClusterId,
-    record::{Key, Resource},
+    record::{Key, Resource, Tree},
 };
 
 use super::Told;
@@ -22,6 +22,8 @@ struct World {
     nodes: BTreeMap<Source, View<NodeKey, Node>>,
     addresses: BTreeMap<Source, View<AddressKey, Address>>,
     malformed: usize,
+    /// As it was told, in order.
+    stale: Vec<bool>,
 }
 
 impl World {
@@ -35,6 +37,7 @@ impl World {
                     self.addresses.entry(source).or_default().take(event);
                 }
                 Told::Fact(Fact::Malformed { .. }) => self.malformed += 1,
+                Told::Fact(Fact::Stale(_, is_stale)) => self.stale.push(is_stale),
                 told => panic!("not asked for: {told:?}"),
             }
         }
@@ -110,6 +113,60 @@ async fn what_is_there_is_listed_and_what_comes_is_followed() {
         kinds.iter().map(|kind| kind.records).collect::<Vec<_>>(),
         [1, 7]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_what_is_known_may_be_out_of_date_is_told_when_it_changes() {
+    let (memory, place, mut reading, mut world) = peer(&[1]).await;
+    assert_eq!(world.stale, [false]);
+    let (key, value) = address(2, 2);
+    put(&memory, key, value).await;
+    world.take(reading.all(SECOND).await);
+    assert_eq!(world.stale, [false]);
+    place.set(None);
+    world.take(reading.all(SECOND).await);
+    assert_eq!(world.stale, [false, true]);
+    place.set(Some(memory.clone()));
+    world.take(reading.all(SECOND * 90).await);
+    assert_eq!(world.stale, [false, true, false]);
+    // What there is of it stays, but who writes it starts over or is dead.
+    delete(&memory, canary("c2", Resource::Addresses)).await;
+    world.take(reading.all(SECOND).await);
+    assert_eq!(world.stale, [false, true, false, true]);
+    reading.wish.send_replace(Wish::Remove);
+    world.take(reading.all(SECOND).await);
+    assert_eq!(world.stale, [false, true, false, true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_copy_it_is_told_by_whoever_copies() {
+    let unheard = Key::Unheard {
+        cluster: "c2".into(),
+    };
+    let memory = memory(1);
+    let mut config = config(2);
+    config.capabilities.cached = true;
+    put(&memory, config_key("c2"), config.encode()).await;
+    for resource in [Resource::Nodes, Resource::Addresses] {
+        let canary = Key::Synced {
+            cluster: "c2".into(),
+            tree: Tree::Cache,
+            resource,
+        };
+        put(&memory, canary, "now").await;
+    }
+    put(&memory, &unheard, "unheard").await;
+    let mut reading = Reading::start(options("c2"), &Place::new(memory.clone()), &shared());
+    let mut world = World::default();
+    world.take(reading.all(SECOND).await);
+    assert_eq!(world.stale, [true]);
+    assert_eq!(reading.status().reader.phase, Phase::Ready);
+    delete(&memory, &unheard).await;
+    world.take(reading.all(SECOND).await);
+    assert_eq!(world.stale, [true, false]);
+    put(&memory, &unheard, "unheard").await;
+    world.take(reading.all(SECOND).await);
+    assert_eq!(world.stale, [true, false, true]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,6 +25,10 @@ pub enum Key {
         tree: Tree,
         resource: Resource,
     },
+    /// There while whoever copies this cluster hears nothing of it. Not one of Cilium's, whose readers pass over it.
+    Unheard {
+        cluster: String,
+    },
     Record(RecordKey),
 }
 
@@ -208,6 +212,7 @@ impl fmt::Display for Key {
                 let (tree, resource) = (tree.word(), resource.word());
                 write!(f, "cilium/synced/{cluster}/cilium/{tree}/{resource}/v1")
             }
+            Key::Unheard { cluster } => write!(f, "cilium/synced/{cluster}/tombolo/unheard"),
             Key::Record(key) => key.fmt(f),
         }
     }

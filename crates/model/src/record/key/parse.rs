@@ -30,6 +30,10 @@ impl FromStr for Key {
 
 fn synced(text: &str, rest: &str) -> Result<Key, KeyError> {
     let parts: Vec<&str> = rest.splitn(6, '/').collect();
+    if let [cluster, "tombolo", "unheard"] = parts[..] {
+        let cluster = cluster_name(text, cluster)?;
+        return Ok(Key::Unheard { cluster });
+    }
     let [cluster, "cilium", tree, resource, "v1"] = parts[..] else {
         return Err(outside(text));
     };

@@ -19,6 +19,8 @@ fn keys_outside_the_layout_are_refused() {
         ("cilium/cluster-config/Upper", "ClusterName"),
         ("cilium/synced/c1", "Outside"),
         ("cilium/synced/c1/cilium/state/nodes", "Outside"),
+        ("cilium/synced/c1/tombolo/unheard/", "Outside"),
+        ("cilium/synced/../tombolo/unheard", "ClusterName"),
         ("cilium/synced/c1/cilium/state/nodes/v1/", "Outside"),
         ("cilium/synced/c1/cilium/other/nodes/v1", "Outside"),
         ("cilium/synced/../cilium/state/nodes/v1", "ClusterName"),
@@ -67,6 +69,7 @@ fn copies_are_made_of_one_peer_alone() {
     for key in [
         "cilium/cluster-config/c2",
         "cilium/synced/c2/cilium/state/ip/v1",
+        "cilium/synced/c1/tombolo/unheard",
         "cilium/state/nodes/v1/c2/n1",
         "cilium/.heartbeat",
     ] {
