@@ -17,7 +17,7 @@ use support::{
     kubernetes::{Cluster, Pod, binary},
     long,
     names::{self, Asker},
-    outside::Open,
+    outside::{Hosted, Open},
     program, wait_until,
 };
 
@@ -315,4 +315,15 @@ fn a_global_service_is_answered_from_everywhere_and_follows_its_affinity() {
     open.is_answered_to_curl("cluster2");
     open.set_policy("Local");
     open.is_not_answered();
+}
+
+#[test]
+fn a_process_of_the_node_that_is_asked_sees_its_client() {
+    let lab = Lab::planned("hosted");
+    lab.run("up --clusters 1");
+    let cluster = Cluster::of(&lab, "cluster1");
+    let hosted = Hosted::new(&lab, &cluster, "c1-n1");
+    hosted.answers_and_sees_who_asks("c1-n1");
+    hosted.answers_and_sees_who_asks("c1-n2");
+    hosted.answers_by_its_own_node_alone("c1-n2");
 }

@@ -42,17 +42,124 @@ fn manifest() -> Value {
     })
 }
 
+/// Those that a node has for itself.
+fn addresses(cluster: &Cluster, node: &str) -> Vec<String> {
+    let node = cluster.json(&format!("get node {node}"));
+    let addresses = node["status"]["addresses"].as_array().expect("a list");
+    let addresses = addresses.iter().filter(|it| it["type"] == "InternalIP");
+    addresses
+        .map(|it| it["address"].as_str().expect("a text").to_owned())
+        .collect()
+}
+
+/// A service's two ports, HTTP first, at all of a node's addresses.
+fn node_ports(cluster: &Cluster, service: &str, addresses: &[String]) -> Vec<String> {
+    let service = cluster.json(&format!("get service {service}"));
+    let port = |index: usize| &service["spec"]["ports"][index]["nodePort"];
+    let mut urls = Vec::new();
+    for address in addresses {
+        let host = if address.contains(':') {
+            format!("[{address}]")
+        } else {
+            address.clone()
+        };
+        urls.push(format!("http://{host}:{}/", port(0)));
+        urls.push(format!("udp://{host}:{}", port(1)));
+    }
+    urls
+}
+
+/// From the world, each time anew.
+fn try_ask(lab: &Lab, url: &str, times: usize) -> Option<Vec<Value>> {
+    let words = format!("lab ask --timeout 1 --times {times} {url}");
+    let output = lab.try_tombolo("world", &words);
+    let said = String::from_utf8_lossy(&output.stdout);
+    let answers: Option<Vec<Value>> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).ok())
+        .collect();
+    answers.filter(|answers| answers.len() == times && output.status.success())
+}
+
+/// A service of one backend, in the network of a node.
+pub struct Hosted<'a> {
+    lab: &'a Lab,
+    cluster: &'a Cluster,
+    node: String,
+}
+
+impl<'a> Hosted<'a> {
+    pub fn new(lab: &'a Lab, cluster: &'a Cluster, node: &str) -> Hosted<'a> {
+        cluster.apply(&json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "hosted"},
+            "spec": {
+                "type": "NodePort",
+                "ipFamilyPolicy": "PreferDualStack",
+                "selector": {"app": "hosted"},
+                "ports": [
+                    {"name": "http", "port": 80, "targetPort": 18080},
+                    {"name": "datagram", "port": 7007, "targetPort": 17007, "protocol": "UDP"},
+                ],
+            },
+        }));
+        let mut spec = Cluster::lone_echo();
+        spec["hostNetwork"] = true.into();
+        spec["nodeName"] = node.into();
+        let ports = ["--http", "18080", "--tcp", "17007", "--udp", "17007"];
+        spec["containers"][0]["args"] = json!(ports);
+        cluster.apply(&json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "hosted", "labels": {"app": "hosted"}},
+            "spec": spec,
+        }));
+        cluster.run("wait --for=condition=Ready pod/hosted --timeout=60s");
+        Hosted {
+            lab,
+            cluster,
+            node: node.to_owned(),
+        }
+    }
+
+    /// By its own node's ports it sees the client, by another's that node.
+    pub fn answers_and_sees_who_asks(&self, asked: &str) {
+        let (own, nodes) = (self.node == asked, addresses(self.cluster, asked));
+        for url in node_ports(self.cluster, "hosted", &nodes) {
+            wait_until(&format!("{url} answered"), PATIENCE, || {
+                let Some(answers) = try_ask(self.lab, &url, CALLS) else {
+                    return false;
+                };
+                for answer in answers {
+                    let from = answer["from"].as_str().unwrap_or_default();
+                    assert_eq!(CLIENTS.contains(&from), own, "{url}: {answer}");
+                }
+                true
+            });
+        }
+    }
+
+    /// With backends of the asked node alone.
+    pub fn answers_by_its_own_node_alone(&self, other: &str) {
+        let spec = json!({"spec": {"externalTrafficPolicy": "Local"}});
+        self.cluster
+            .run(&format!("patch service hosted --type=merge -p {spec}"));
+        for url in node_ports(self.cluster, "hosted", &addresses(self.cluster, other)) {
+            wait_until(&format!("{url} without an answer"), PATIENCE, || {
+                try_ask(self.lab, &url, 1).is_none()
+            });
+        }
+        self.answers_and_sees_who_asks(&self.node);
+    }
+}
+
 impl<'a> Open<'a> {
     pub fn new(lab: &'a Lab, clusters: [&'a Cluster; 2], backend: &Pod) -> Open<'a> {
         let [cluster, other] = clusters;
         other.apply(&manifest());
         cluster.apply(&manifest());
-        let node = cluster.json(&format!("get node {}", backend.node));
-        let addresses = node["status"]["addresses"].as_array().expect("a list");
-        let addresses = addresses.iter().filter(|it| it["type"] == "InternalIP");
-        let addresses: Vec<String> = addresses
-            .map(|it| it["address"].as_str().expect("a text").to_owned())
-            .collect();
+        let addresses = addresses(cluster, &backend.node);
         // Its address is one of the nodes' own net; what leads there is the gateway's affair.
         let first: std::net::Ipv4Addr = addresses[0].parse().expect("IPv4 comes first");
         let [a, b, c, _] = first.octets();
@@ -64,38 +171,17 @@ impl<'a> Open<'a> {
         cluster.run(&format!(
             "patch service open --subresource=status --type=merge -p {status}"
         ));
-        let service = cluster.json("get service open");
-        let port = |index: usize| &service["spec"]["ports"][index]["nodePort"];
         let mut urls = vec![
             format!("http://{balancer}/"),
             format!("udp://{balancer}:7007"),
         ];
-        for address in &addresses {
-            let host = if address.contains(':') {
-                format!("[{address}]")
-            } else {
-                address.clone()
-            };
-            urls.push(format!("http://{host}:{}/", port(0)));
-            urls.push(format!("udp://{host}:{}", port(1)));
-        }
+        urls.extend(node_ports(cluster, "open", &addresses));
         Open {
             lab,
             cluster,
             node: backend.node.clone(),
             urls,
         }
-    }
-
-    fn try_ask(&self, url: &str, times: usize) -> Option<Vec<Value>> {
-        let words = format!("lab ask --timeout 1 --times {times} {url}");
-        let output = self.lab.try_tombolo("world", &words);
-        let said = String::from_utf8_lossy(&output.stdout);
-        let answers: Option<Vec<Value>> = said
-            .lines()
-            .map(|line| serde_json::from_str(line).ok())
-            .collect();
-        answers.filter(|answers| answers.len() == times && output.status.success())
     }
 
     /// Each of the addresses is answered by these and by no others, and who answers sees the client if it is on the node that
@@ -107,7 +193,7 @@ impl<'a> Open<'a> {
             .collect();
         for url in &self.urls {
             wait_until(&format!("{url} answered by {expected:?}"), PATIENCE, || {
-                let Some(answers) = self.try_ask(url, CALLS) else {
+                let Some(answers) = try_ask(self.lab, url, CALLS) else {
                     return false;
                 };
                 let by = |answer: &Value| {
@@ -127,7 +213,7 @@ impl<'a> Open<'a> {
     pub fn is_not_answered(&self) {
         for url in &self.urls {
             wait_until(&format!("{url} without an answer"), PATIENCE, || {
-                self.try_ask(url, 1).is_none()
+                try_ask(self.lab, url, 1).is_none()
             });
         }
     }
