@@ -76,10 +76,9 @@ async fn balancers_see_whether_to_send_to_the_node() {
         commands,
         leaves: leaves.clone(),
     };
-    let turn = |command| {
-        if let Command::Alive(answer) = command {
-            drop(answer.send(()));
-        }
+    let turn = |command| match command {
+        Command::Alive(answer) => drop(answer.send(())),
+        _ => panic!("nothing else is asked for"),
     };
     let paths = ["/healthz", "/livez", "/metrics"];
     let said = |answer: &Option<Answer>| match answer {
