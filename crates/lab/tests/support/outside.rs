@@ -123,12 +123,14 @@ impl<'a> Hosted<'a> {
         }
     }
 
-    /// By its own node's ports it sees the client, by another's that node.
+    /// By its own node's ports it sees the client, by another's that node: there it is asked by HTTP alone, as a server of datagrams
+    /// that listens everywhere answers from another address than it was asked at.
     pub fn answers_and_sees_who_asks(&self, asked: &str) {
         let (own, nodes) = (self.node == asked, addresses(self.cluster, asked));
-        for url in node_ports(self.cluster, "hosted", &nodes) {
+        let urls = node_ports(self.cluster, "hosted", &nodes);
+        for url in urls.iter().filter(|url| own || url.starts_with("http:")) {
             wait_until(&format!("{url} answered"), PATIENCE, || {
-                let Some(answers) = try_ask(self.lab, &url, CALLS) else {
+                let Some(answers) = try_ask(self.lab, url, CALLS) else {
                     return false;
                 };
                 for answer in answers {
