@@ -160,6 +160,7 @@ pub struct Status {
     /// Whether it is we who write; others stand by.
     pub leads: bool,
     pub keys: usize,
+    /// Those that the store does not hold yet, for all that is known.
     pub pending: usize,
     pub leases: usize,
     /// What the store does not take, with the reason.
@@ -293,6 +294,14 @@ impl Writer {
         if self.leads() { self.queue.len() } else { 0 }
     }
 
+    /// How many keys the store has been asked to write and has not said that it has.
+    fn under_way(&self) -> usize {
+        match &self.flight {
+            Some(Flight::Write(batch)) => batch.len(),
+            _ => 0,
+        }
+    }
+
     /// Whether so much waits that it is worth a request of its own.
     pub fn is_pressed(&self) -> bool {
         match self.phase {
@@ -316,7 +325,7 @@ impl Writer {
         Status {
             leads: self.leads(),
             keys: self.entries.len(),
-            pending: self.queue.len(),
+            pending: self.queue.len() + self.under_way(),
             leases: self.records.len() + self.gates.len(),
             refused: self.refused.clone(),
             trouble: self.trouble.clone(),

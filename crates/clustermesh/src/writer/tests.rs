@@ -213,6 +213,22 @@ fn what_comes_soon_after_a_batch_is_written_in_one() {
     );
 }
 
+#[test]
+fn what_is_on_its_way_to_the_store_is_told_as_pending() {
+    let (mut writer, mut store) = (writer(), Mvcc::new(Limits::default(), 1));
+    let mut now = SECOND;
+    tell(&mut writer, Event::Upsert("set/a", "1"));
+    tell(&mut writer, Event::Synced);
+    settle(&mut writer, &mut store, &mut now);
+    assert_eq!(writer.status().pending, 0);
+    tell(&mut writer, Event::Upsert("set/b", "1"));
+    let ask = writer.poll_ask(now).expect("it is to be written");
+    assert!(matches!(ask, Ask::Transact(_)), "{ask:?}");
+    assert_eq!(writer.status().pending, 1);
+    writer.answered(answer(&mut store, ask, now), now);
+    assert_eq!(writer.status().pending, 0);
+}
+
 /// Keys that come and go leave a little room in each of many leases.
 #[test]
 fn a_batch_takes_room_from_as_many_leases_as_it_needs() {
