@@ -294,12 +294,13 @@ impl Writer {
         if self.leads() { self.queue.len() } else { 0 }
     }
 
-    /// How many keys the store has been asked to write and has not said that it has.
+    /// How many keys the store has been asked to write and has not said that it has, but for those that wait again.
     fn under_way(&self) -> usize {
-        match &self.flight {
-            Some(Flight::Write(batch)) => batch.len(),
-            _ => 0,
-        }
+        let Some(Flight::Write(batch)) = &self.flight else {
+            return 0;
+        };
+        let alone = |flown: &&Flown| !self.entries.at(flown.0).waits;
+        batch.iter().filter(alone).count()
     }
 
     /// Whether so much waits that it is worth a request of its own.

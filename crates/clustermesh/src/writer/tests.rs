@@ -225,7 +225,10 @@ fn what_is_on_its_way_to_the_store_is_told_as_pending() {
     let ask = writer.poll_ask(now).expect("it is to be written");
     assert!(matches!(ask, Ask::Transact(_)), "{ask:?}");
     assert_eq!(writer.status().pending, 1);
+    tell(&mut writer, Event::Upsert("set/b", "2"));
+    assert_eq!(writer.status().pending, 1, "a key that is told anew is one");
     writer.answered(answer(&mut store, ask, now), now);
+    settle(&mut writer, &mut store, &mut now);
     assert_eq!(writer.status().pending, 0);
 }
 
