@@ -1,6 +1,7 @@
 //! The loop of a node: the one task that owns the world and speaks to the kernel.
 
 mod audit;
+mod path;
 
 use crate::{
     checks::Checks,
@@ -26,9 +27,7 @@ use tombolo_model::{
     World,
     drive::{self, Refused},
     fact::{EndpointFact, Fact},
-    health::Tallies,
-    id::ClusterId,
-    local::{BackendsStatus, Failure, FailureCode, PathStatus, Reply, Request, Status},
+    local::{Failure, FailureCode, Reply, Request, Status},
     name::{self, Question},
     record::Namespaced,
     service::Protocol,
@@ -271,28 +270,6 @@ impl NodeLoop {
             if let Some(order) = orders.give(order) {
                 self.dead = order.dead;
             }
-        }
-    }
-
-    /// How the nodes of a cluster do, and its backends.
-    fn path(&self, cluster: ClusterId, tallies: Tallies) -> PathStatus {
-        let Tallies { nodes, backends } = tallies;
-        let since = self.world.silence().clusters.get(&cluster);
-        let silent = since.map(|since| self.now().saturating_sub(*since).as_secs_f64());
-        PathStatus {
-            nodes: nodes.asked,
-            answering: nodes.well,
-            suspect: nodes.suspect,
-            silent: nodes.down,
-            unknown: nodes.unknown,
-            silent_seconds: silent,
-            backends: BackendsStatus {
-                asked: backends.asked,
-                answering: backends.well,
-                suspect: backends.suspect,
-                silent: backends.down,
-                unknown: backends.unknown,
-            },
         }
     }
 
