@@ -1,7 +1,7 @@
 //! The agent's numbers in Prometheus' text format.
 
 use tombolo_control::{Page, render_peers};
-use tombolo_model::local::Status;
+use tombolo_model::local::{PathStatus, Status};
 
 #[cfg(test)]
 mod tests;
@@ -92,42 +92,46 @@ fn world(page: &mut Page, status: &Status, counts: Counts) {
 
 /// The way to other clusters' nodes and backends.
 fn paths(page: &mut Page, status: &Status, counts: Counts) {
-    let name = "tombolo_remote_cluster_nodes";
     let help = "Nodes of other clusters that are asked whether they answer, by what came of it.";
-    page.head(name, "gauge", help);
-    for peer in &status.peers {
-        let Some(path) = peer.path else { continue };
-        for (state, count) in [
-            ("answering", path.answering),
-            ("suspect", path.suspect),
-            ("silent", path.silent),
-            ("unknown", path.unknown),
-        ] {
-            let labels = [("target_cluster", peer.cluster.as_str()), ("state", state)];
-            page.line(name, &labels, count as u64);
-        }
-    }
-    let name = "tombolo_remote_cluster_backends";
+    by_state(
+        page,
+        status,
+        ("tombolo_remote_cluster_nodes", help),
+        |path| [path.answering, path.suspect, path.silent, path.unknown],
+    );
     let help = "Backends of other clusters that are asked whether they answer, by what came of it.";
-    page.head(name, "gauge", help);
-    for peer in &status.peers {
-        let Some(path) = peer.path else { continue };
-        for (state, count) in [
-            ("answering", path.backends.answering),
-            ("suspect", path.backends.suspect),
-            ("silent", path.backends.silent),
-            ("unknown", path.backends.unknown),
-        ] {
-            let labels = [("target_cluster", peer.cluster.as_str()), ("state", state)];
-            page.line(name, &labels, count as u64);
-        }
-    }
+    by_state(
+        page,
+        status,
+        ("tombolo_remote_cluster_backends", help),
+        |path| {
+            let of = path.backends;
+            [of.answering, of.suspect, of.silent, of.unknown]
+        },
+    );
     let help = "Connections that were ended because their backends were dead.";
     page.counter(
         "tombolo_connections_ended_total",
         help,
         counts.connections_ended,
     );
+}
+
+fn by_state(
+    page: &mut Page,
+    status: &Status,
+    (name, help): (&str, &str),
+    counts: impl Fn(PathStatus) -> [usize; 4],
+) {
+    const STATES: [&str; 4] = ["answering", "suspect", "silent", "unknown"];
+    page.head(name, "gauge", help);
+    for peer in &status.peers {
+        let Some(path) = peer.path else { continue };
+        for (state, count) in STATES.into_iter().zip(counts(path)) {
+            let labels = [("target_cluster", peer.cluster.as_str()), ("state", state)];
+            page.line(name, &labels, count as u64);
+        }
+    }
 }
 
 fn names(page: &mut Page, status: &Status) {

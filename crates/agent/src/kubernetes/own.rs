@@ -192,8 +192,8 @@ pub async fn keep(
         select! {
             change = nodes.next() => match change {
                 Ok(Event::Upsert(_, item)) => {
-                    move_to(kubernetes, config, facts, &item, &mut zone).await;
                     let form: forms::Node = item.read().unwrap_or_default();
+                    move_to(kubernetes, config, facts, form.zone(), &mut zone).await;
                     kubernetes.leaves.set(form.leaves());
                     node = Some(item);
                 }
@@ -232,27 +232,25 @@ async fn move_to(
     kubernetes: &Kubernetes,
     config: &Config,
     facts: &mpsc::Sender<Vec<Fact>>,
-    item: &Item,
+    now: Option<&str>,
     zone: &mut Option<String>,
 ) {
-    let node: forms::Node = item.read().unwrap_or_default();
-    let now = node.zone().map(str::to_owned);
-    if *zone == now {
+    if zone.as_deref() == now {
         return;
     }
     tracing::info!(
-        zone = now.as_deref().unwrap_or_default(),
+        zone = now.unwrap_or_default(),
         "the node is in another zone"
     );
-    *zone = now.clone();
+    *zone = now.map(str::to_owned);
     let own = Own {
         addresses: config.addresses.clone(),
         pod_ranges: config.pod_ranges.clone(),
-        zone: now.clone(),
+        zone: zone.clone(),
     };
     remember(kubernetes, &own);
     // Who has ended needs no zone.
-    let _ = facts.send(vec![Fact::Zone(now)]).await;
+    let _ = facts.send(vec![Fact::Zone(own.zone)]).await;
 }
 
 /// A node that was taken out of the cluster and put in again may have been given other ranges. Without pods it starts anew
