@@ -11,7 +11,7 @@ use tombolo_model::{
     service::{Backend, BackendPath, Frontend, FrontendPath, Protocol},
 };
 
-/// The kernel would have to run out of memory for these.
+/// The kernel would have to run out of memory for the first ones; all ports are lent in a test of `outside`.
 const OUT_OF_REACH: [Drop; 4] = [
     Drop::FlowTableFull,
     Drop::EncapFailed,

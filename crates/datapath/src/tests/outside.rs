@@ -15,8 +15,8 @@ use super::{
     run::{At, NEXT, Outcome, REDIRECT, SHOT},
 };
 use aya::maps::{HashMap, Map, MapData};
-use std::{collections::BTreeSet, net::IpAddr};
-use tombolo_abi::{Drop, Ends, Translation};
+use std::{collections::BTreeSet, net::IpAddr, ops::Range};
+use tombolo_abi::{Drop, Ends, LENT_PORTS, LENT_PORTS_FIRST, Translation};
 use tombolo_linux::{netlink::Netlink, route::Route};
 use tombolo_model::{
     change::{Change, Direction, PolicyEntry},
@@ -457,6 +457,34 @@ fn clients_are_told_what_fits_the_tunnel() {
         let quoted = &told[28..];
         assert_eq!(quoted[12..20], ask[26..34]);
         assert_eq!(quoted[20..24], ask[34..38]);
+    });
+}
+
+#[test]
+fn a_port_is_lent_once_for_each_backend_until_none_is_left() {
+    on_node(RoutingMode::Tunnel, |node| {
+        let ports = LENT_PORTS_FIRST as u16..(LENT_PORTS_FIRST + LENT_PORTS) as u16;
+        let middle = ports.start + (ports.end - ports.start) / 2;
+        for (own, far) in [(NODE, FAR), (NODE_V6, FAR_V6)] {
+            node.open_to(own, UDP, &[far]);
+        }
+        let ask = |port, own, world| packets::udp((ip(world), port), (ip(own), NODE_PORT), b"?");
+        let take = |node: &mut Node, ports: Range<u16>| {
+            for port in ports {
+                let frame = packets::udp((ip(ROUTER), port), (ip(FAR), PORT), b"");
+                assert_eq!(node.try_send(At::Host, &frame).1, None, "{port}");
+            }
+        };
+        take(node, ports.start..middle);
+        let outcome = node.arrive(&ask(CLIENT_PORT, NODE, WORLD));
+        let (_, inner) = unwrap_vxlan(&outcome.packet).expect("a tunnel packet");
+        let (lent, _) = ends(&inner);
+        assert!((middle..ports.end).contains(&lent.1), "{lent:?}");
+        take(node, middle..ports.end);
+        let (_, reason) = node.try_from_world(&ask(CLIENT_PORT + 1, NODE, WORLD));
+        assert_eq!(reason, Some(Drop::PortsExhausted));
+        node.arrive(&ask(CLIENT_PORT, NODE, WORLD));
+        node.arrive(&ask(CLIENT_PORT + 1, NODE_V6, WORLD_V6));
     });
 }
 
