@@ -194,6 +194,7 @@ impl Role for Listener {
         Found {
             reader: status.reader,
             rejects: status.rejects,
+            arrived: true,
         }
     }
 }

@@ -6,11 +6,12 @@ mod write;
 
 use std::{
     future::Future,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -109,7 +110,7 @@ pub async fn read<R: Reading, C: Connect>(
     mut wish: watch::Receiver<Wish>,
     out: mpsc::Sender<Vec<R::Told>>,
 ) {
-    let mut flights: FuturesUnordered<BoxFuture<'_, Landed<C::Store>>> = FuturesUnordered::new();
+    let mut flights: FuturesUnordered<Flight<'_, C::Store>> = FuturesUnordered::new();
     let mut store = None;
     let mut parted = Parted::new();
     let mut alarm = pin!(sleep_until(shared.start));
@@ -122,9 +123,13 @@ pub async fn read<R: Reading, C: Connect>(
         };
         for Request { ticket, ask } in requests {
             match ask {
-                Ask::Connect => flights.push(Box::pin(async move {
+                Ask::Connect => flights.push(Flight::new(ticket, async move {
                     Landed::Connected(ticket, connect.connect().await)
                 })),
+                Ask::Leave => {
+                    let all = std::mem::take(&mut flights).into_iter();
+                    flights = all.filter(|flight| flight.ticket != ticket).collect();
+                }
                 Ask::Close => {
                     flights.clear();
                     store = None;
@@ -180,7 +185,7 @@ pub async fn read<R: Reading, C: Connect>(
                     wanted
                 };
                 if let (Some(watch), true) = (watch, wanted) {
-                    flights.push(Box::pin(follow(watch, ticket)));
+                    flights.push(Flight::new(ticket, follow(watch, ticket)));
                 }
             }
             () = &mut alarm => {
@@ -207,6 +212,27 @@ fn all_told<R: Reading>(reader: &mut R) -> Vec<R::Told> {
     told.flatten().collect()
 }
 
+/// A request under way. Who drops it ends it, a watch with all that was to come.
+struct Flight<'a, S: Store> {
+    ticket: Ticket,
+    landing: BoxFuture<'a, Landed<S>>,
+}
+
+impl<'a, S: Store> Flight<'a, S> {
+    fn new(ticket: Ticket, landing: impl Future<Output = Landed<S>> + Send + 'a) -> Flight<'a, S> {
+        let landing = Box::pin(landing);
+        Flight { ticket, landing }
+    }
+}
+
+impl<S: Store> Future for Flight<'_, S> {
+    type Output = Landed<S>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Landed<S>> {
+        self.landing.as_mut().poll(context)
+    }
+}
+
 enum Landed<S: Store> {
     Connected(Ticket, Result<S>),
     Page(Ticket, Result<(Page, Option<PageEnd>)>),
@@ -215,13 +241,8 @@ enum Landed<S: Store> {
     Changes(Ticket, Box<S::Watch>, Result<Vec<Change>>),
 }
 
-fn fly<S: Store>(
-    store: S,
-    ticket: Ticket,
-    ask: Ask,
-    pages: &AtomicUsize,
-) -> BoxFuture<'_, Landed<S>> {
-    Box::pin(async move {
+fn fly<S: Store>(store: S, ticket: Ticket, ask: Ask, pages: &AtomicUsize) -> Flight<'_, S> {
+    Flight::new(ticket, async move {
         match ask {
             Ask::Watch { keys, since } => {
                 let spec = WatchSpec::new(keys, Some(since));
@@ -231,7 +252,7 @@ fn fly<S: Store>(
                 let _turning = Turning::begin(pages);
                 Landed::Page(ticket, store.page(keys, from).await)
             }
-            Ask::Connect | Ask::Close => unreachable!("{ask:?} needs no store"),
+            Ask::Connect | Ask::Leave | Ask::Close => unreachable!("{ask:?} needs no store"),
         }
     })
 }

@@ -77,6 +77,11 @@ impl Export {
         self.writer.status()
     }
 
+    /// Whether the store has all that there was when it was told whole, or another one sees to that.
+    pub fn is_written(&self) -> bool {
+        self.writer.stands_by() || self.writer.holds_all()
+    }
+
     /// How much waits to be written.
     pub fn pending(&self) -> usize {
         self.writer.pending()

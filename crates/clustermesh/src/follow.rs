@@ -65,6 +65,11 @@ impl Outbox {
         self.requests.push_back(Request { ticket, ask });
         ticket
     }
+
+    fn leave(&mut self, ticket: Ticket) {
+        let ask = Ask::Leave;
+        self.requests.push_back(Request { ticket, ask });
+    }
 }
 
 impl Follow {
@@ -78,6 +83,13 @@ impl Follow {
         };
         follow.list(None, None, now, outbox);
         follow
+    }
+
+    /// Asks for nothing more.
+    pub(crate) fn end(&mut self, outbox: &mut Outbox) {
+        if let Some(ticket) = self.ticket.take() {
+            outbox.leave(ticket);
+        }
     }
 
     pub(crate) fn awaits(&self, ticket: Ticket) -> bool {

@@ -174,6 +174,12 @@ impl Kvstoremesh {
         self.writer.status()
     }
 
+    /// Whether our store has what the peer has of these kinds, or another copier sees to that.
+    pub fn has_copied(&self, peer: &str, kinds: impl IntoIterator<Item = Resource>) -> bool {
+        let mut prefixes = kinds.into_iter().map(|kind| kind.prefix(Tree::Cache, peer));
+        self.writer.stands_by() || prefixes.all(|prefix| self.writer.holds(&prefix.into()))
+    }
+
     /// How much waits to be written; who tells much waits while this is large.
     pub fn pending(&self) -> usize {
         self.writer.pending()

@@ -25,6 +25,8 @@ pub enum Ask {
         keys: Keys,
         since: Revision,
     },
+    /// Nobody waits for the answer to this request any more, which is not to cost the store anything either.
+    Leave,
     /// Ends the connection with all its watches.
     Close,
 }

@@ -86,6 +86,8 @@ pub struct Writer {
     random: Random,
     backoff: Backoff,
     phase: Phase,
+    /// Another one was seen to lead, and has not been seen to end.
+    outrun: bool,
     /// How often we have begun to lead.
     term: u64,
     flight: Option<Flight>,
@@ -175,6 +177,7 @@ impl Writer {
             random,
             backoff: Backoff::new(PAUSE, PAUSE_MAX),
             phase: Phase::Standby,
+            outrun: false,
             term: 0,
             flight: None,
             now: Duration::ZERO,
@@ -294,13 +297,16 @@ impl Writer {
         if self.leads() { self.queue.len() } else { 0 }
     }
 
-    /// How many keys the store has been asked to write and has not said that it has, but for those that wait again.
+    /// How many keys the store has been asked to write and has not said that it has, but for those that wait again, and for
+    /// the sign of life.
     fn under_way(&self) -> usize {
         let Some(Flight::Write(batch)) = &self.flight else {
             return 0;
         };
-        let alone = |flown: &&Flown| !self.entries.at(flown.0).waits;
-        batch.iter().filter(alone).count()
+        let entries = batch.iter().map(|flown| self.entries.at(flown.0));
+        let heartbeat = self.options.heartbeat.as_ref();
+        let counts = entries.filter(|entry| !entry.waits && Some(&entry.key) != heartbeat);
+        counts.count()
     }
 
     /// Whether so much waits that it is worth a request of its own.
@@ -315,6 +321,23 @@ impl Writer {
     /// Whether it is we who write.
     pub fn leads(&self) -> bool {
         matches!(self.phase, Phase::Leading | Phase::Adopting { .. })
+    }
+
+    /// Whether another one writes. Neither this nor `leads` is so before the store has answered.
+    pub fn stands_by(&self) -> bool {
+        self.outrun
+    }
+
+    /// Whether the store holds all that the set's source had when it had told all of it.
+    pub fn holds(&self, prefix: &Bytes) -> bool {
+        let written = |canary| self.entries.contains(canary) && self.is_settled(canary);
+        let set = self.sets.get(prefix).filter(|set| set.complete);
+        set.is_some_and(|set| set.canary.as_ref().is_none_or(written))
+    }
+
+    /// The same of all sets.
+    pub fn holds_all(&self) -> bool {
+        self.sets.keys().all(|prefix| self.holds(prefix))
     }
 
     /// How often we have begun to lead.

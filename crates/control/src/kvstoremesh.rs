@@ -122,11 +122,12 @@ async fn serve(
         connect: connect.peer().endpoints,
     };
     let mut supervisor = Supervisor::new("what was copied stays until its leases end");
-    supervisor.spawn("health", health.serve(Arc::new(pages), supervisor.stop()));
     if let Some(handed) = handed {
         supervisor.spawn("secret", handed.follow(supervisor.stop()));
     }
+    // Pages are answered once the folder has been read: before, there would be no peer to wait for.
     supervisor.spawn("peers", peers.follow(supervisor.stop()));
+    supervisor.spawn("health", health.serve(Arc::new(pages), supervisor.stop()));
     tracing::info!(cluster = own, "the copying of peers is ready");
     let stop = supervisor.stop();
     supervisor.spawn("writing", async move {
@@ -199,14 +200,13 @@ impl Role for Copies {
     }
 
     fn look(&self, cluster: &str, reader: &Reader, now: Duration) -> Found {
+        let reader = reader.status(now);
+        let kinds = reader.kinds.iter().map(|kind| kind.resource);
+        let mesh = self.mirror.lock();
         Found {
-            reader: reader.status(now),
-            rejects: self
-                .mirror
-                .lock()
-                .rejects(cluster)
-                .cloned()
-                .unwrap_or_default(),
+            arrived: mesh.has_copied(cluster, kinds),
+            rejects: mesh.rejects(cluster).cloned().unwrap_or_default(),
+            reader,
         }
     }
 }

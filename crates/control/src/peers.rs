@@ -270,11 +270,6 @@ impl<R: Role> Peers<R> {
     pub fn is_listing(&self) -> bool {
         self.shared.is_listing()
     }
-
-    /// Whether the folder has been read and all peers that it names are ready.
-    pub fn all_ready(&self) -> bool {
-        self.statuses().iter().all(|status| status.ready)
-    }
 }
 
 fn spell(change: &config::Change) -> String {

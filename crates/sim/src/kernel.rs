@@ -139,6 +139,10 @@ fn judge_loss(
     let Some((truth, place)) = of else {
         return judge.fail(format_args!("{prefix} was reached as {identity} of nobody"));
     };
+    // Of two peers that claim one number the first is believed: all of the number is its own, as far as anybody here can
+    // tell, and the other is refused until they differ. A copy that is behind may claim a number that another has by now.
+    let holder = ids.holder(ClusterId(id));
+    let taken = holder.is_some_and(|holder| holder != truth.name);
     let nodes = view.all(id, Resource::Nodes);
     let now_at = view
         .get(id, &name)
@@ -148,7 +152,7 @@ fn judge_loss(
     let claimed = view
         .ids()
         .any(|other| other > id && view.get(other, &name).is_some());
-    let reachable = !claimed && nodes.into_iter().any(hosted);
+    let reachable = !claimed && !taken && nodes.into_iter().any(hosted);
     judge.check(!reachable, || {
         format!(
             "{prefix} of {} is known and not reached any more",
@@ -156,10 +160,6 @@ fn judge_loss(
         )
     });
     let ended = truth.has_ended(&name, version) || !truth.has_node_at(place);
-    // Of two peers that claim one number the first is believed: all of the number is its own, as far as anybody here can
-    // tell, and the other is refused until they differ. A copy that is behind may claim a number that another has by now.
-    let holder = ids.holder(ClusterId(id));
-    let taken = holder.is_some_and(|holder| holder != truth.name);
     // Its cluster has told of another version of it, and perhaps not yet of that one's node.
     let replaced = view.get(id, &name).is_some_and(|now| now > version);
     // Under our own number nobody else is waited for.

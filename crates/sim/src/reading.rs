@@ -240,6 +240,10 @@ impl<R: drive::Reading> Reading<R> {
                 self.flights.insert(ticket, Flight { kind, until });
                 return;
             }
+            Ask::Leave => {
+                self.flights.remove(&ticket);
+                return;
+            }
             Ask::Close => {
                 self.flights.clear();
                 self.late = None;

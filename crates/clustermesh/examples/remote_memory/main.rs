@@ -271,7 +271,7 @@ impl Agent {
                 Answer::Page(page, next)
             }
             Ask::Watch { .. } => Answer::Watching,
-            Ask::Close => return Ok(()),
+            Ask::Leave | Ask::Close => return Ok(()),
         };
         let start = busy();
         let remote = &mut self.remotes[index];

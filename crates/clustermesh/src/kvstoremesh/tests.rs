@@ -1,4 +1,7 @@
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -19,6 +22,14 @@ mod faults;
 
 const EXPORTED: &str = include_str!("../../../model/tests/golden/exported.jsonl");
 const MIRRORED: &str = include_str!("../../../model/tests/golden/mirrored.jsonl");
+
+/// What `export` tells of.
+const EXPORTED_KINDS: [Resource; 4] = [
+    Resource::Nodes,
+    Resource::Addresses,
+    Resource::Identities,
+    Resource::Services,
+];
 
 /// Reads a peer's place for a copier.
 fn copy(
@@ -137,6 +148,30 @@ async fn a_removed_peer_is_drained_in_steps_and_may_come_back_after() {
     let _copy = copy("cluster1", &place, &mesh, &shared);
     pass(5, &shared, &[&own]).await;
     assert_eq!(of_peer(&own, "cluster1").await, before);
+}
+
+/// Whoever waits for a copy would take nothing for all of it.
+#[tokio::test(start_paused = true)]
+async fn a_peer_is_copied_once_all_of_it_is_in_the_store() {
+    let (peer, own, shared) = (memory(1), memory(2), shared());
+    export(&peer, &[1, 2]).await;
+    let home = Place::new(own.clone());
+    home.set(None);
+    let mesh = Written::start(mesh(1), &home, &shared);
+    mesh.with(|mesh| mesh.add("c2"));
+    let _copy = copy("c2", &Place::new(peer), &mesh, &shared);
+    pass(5, &shared, &[]).await;
+    let is_copied = || lock(&mesh.writer).has_copied("c2", EXPORTED_KINDS);
+    assert!(!is_copied(), "the store is out of reach");
+    home.set(Some(own.clone()));
+    for _ in 0..60_000 {
+        if is_copied() {
+            assert_eq!(of_peer(&own, "c2").await.len(), 7);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("it is never called copied");
 }
 
 /// Agents are connected to the copy and would not know.
@@ -266,9 +301,12 @@ async fn who_takes_over_believes_the_store_rather_than_what_he_heard_before() {
     let now = futures_util::future::join_all(now).await;
     assert_eq!(now, [Some(changed), None, Some(address(2, 3).1)]);
 
+    let is_copied = |mesh: &Kvstoremesh| mesh.has_copied("c2", EXPORTED_KINDS);
+    assert!(meshes[second].0.with(|mesh| is_copied(mesh)), "by another");
     meshes[first].0.tasks.shutdown().await;
     pass(60, &shared, &[&own]).await;
     assert!(meshes[second].0.with(|mesh| mesh.status().leads));
+    assert!(!meshes[second].0.with(|mesh| is_copied(mesh)), "not by it");
     let after = [copied(&own, 1), copied(&own, 2), copied(&own, 3)];
     assert_eq!(futures_util::future::join_all(after).await, now);
     // Once it reaches the peer it goes by what is there.
@@ -277,6 +315,7 @@ async fn who_takes_over_believes_the_store_rather_than_what_he_heard_before() {
     pass(60, &shared, &[&own]).await;
     assert_eq!(copied(&own, 1).await, None);
     assert_eq!(copied(&own, 3).await, now[2]);
+    assert!(meshes[second].0.with(|mesh| is_copied(mesh)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -335,7 +335,13 @@ impl Session {
             return;
         }
         let seen = &self.canaries_seen;
-        self.records.retain(|resource, _| seen.contains(resource));
+        self.records.retain(|resource, records| {
+            let stays = seen.contains(resource);
+            if !stays {
+                records.follow.end(outbox);
+            }
+            stays
+        });
         for resource in plan
             .resources
             .iter()

@@ -189,6 +189,22 @@ async fn a_kind_without_canary_is_not_listed_until_it_has_one() {
     assert_eq!(reading.status().reader.phase, Phase::Ready);
 }
 
+/// Who writes a kind may start over many times without a change of what there is.
+#[tokio::test(start_paused = true)]
+async fn a_kind_whose_canary_goes_is_not_watched_meanwhile() {
+    let (memory, _place, mut reading, mut world) = peer(&[1]).await;
+    let watches = || memory.with(|store, _| store.watches());
+    let before = watches();
+    for _ in 0..3 {
+        delete(&memory, canary("c2", Resource::Addresses)).await;
+        world.take(reading.all(SECOND).await);
+        assert_eq!(watches(), before - 1);
+        put(&memory, canary("c2", Resource::Addresses), "now").await;
+        world.take(reading.all(SECOND).await);
+        assert_eq!(watches(), before);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn peers_that_cannot_be_meshed_are_refused_with_a_reason() {
     let table: [(&[u8], &str); 8] = [

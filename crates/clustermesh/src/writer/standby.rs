@@ -31,7 +31,8 @@ impl Writer {
     }
 
     pub(super) fn handle_look(&mut self, page: &Page, now: Duration) {
-        if page.records.is_empty() {
+        self.outrun = !page.records.is_empty();
+        if !self.outrun {
             self.phase = Phase::Locking;
             return;
         }
@@ -43,6 +44,7 @@ impl Writer {
         if !held {
             // Another one was faster; the lease ends by itself.
             self.stand_by();
+            self.outrun = true;
             self.pause = now + LOOK;
             return;
         }

@@ -219,9 +219,12 @@ fn what_is_on_its_way_to_the_store_is_told_as_pending() {
     let mut now = SECOND;
     tell(&mut writer, Event::Upsert("set/a", "1"));
     tell(&mut writer, Event::Synced);
+    assert!(!writer.holds_all());
     settle(&mut writer, &mut store, &mut now);
     assert_eq!(writer.status().pending, 0);
+    assert!(writer.holds_all());
     tell(&mut writer, Event::Upsert("set/b", "1"));
+    assert!(writer.holds_all(), "what comes later was not there");
     let ask = writer.poll_ask(now).expect("it is to be written");
     assert!(matches!(ask, Ask::Transact(_)), "{ask:?}");
     assert_eq!(writer.status().pending, 1);

@@ -70,6 +70,11 @@ impl Exporter {
         self.export().status()
     }
 
+    /// Whether all that there was at first is in the store.
+    pub fn is_written(&self) -> bool {
+        self.export().is_written()
+    }
+
     /// All objects at one time, in place of what was known.
     pub async fn replace(&self, snapshot: Snapshot) {
         {

@@ -67,7 +67,7 @@ impl ExportPages {
             cluster: self.cluster.clone(),
             cluster_id: self.cluster_id,
             source: self.objects.clone(),
-            ready: ready && (!store.leads || store.pending == 0),
+            ready: ready && self.exporter.is_written(),
             objects: Kind::ALL
                 .into_iter()
                 .map(|kind| (kind.to_string(), translator.objects(kind)))

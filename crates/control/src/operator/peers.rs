@@ -187,6 +187,7 @@ impl Role for Ranges {
         Found {
             reader: status.reader,
             rejects: status.rejects,
+            arrived: true,
         }
     }
 }

@@ -15,16 +15,22 @@ use crate::{Page, days_left};
 pub struct Found {
     pub reader: reader::Status,
     pub rejects: BTreeMap<Resource, Rejects>,
+    /// Whether what was read is where it is to be.
+    pub arrived: bool,
 }
 
 impl Found {
     pub fn is_ready(&self) -> bool {
-        self.reader.phase == Phase::Ready
+        self.reader.phase == Phase::Ready && self.arrived
     }
 
     pub fn status(self, connect: &FileConnect) -> PeerStatus {
         let ready = self.is_ready();
-        let Found { reader, rejects } = self;
+        let Found {
+            reader,
+            rejects,
+            arrived,
+        } = self;
         let seconds = |duration: Duration| duration.as_secs();
         let mut rejected = BTreeMap::new();
         for (reason, count) in rejects.values().flat_map(Rejects::by_reason) {
@@ -35,7 +41,7 @@ impl Found {
             cluster: reader.cluster,
             cluster_id: reader.id,
             ready,
-            phase: word(reader.phase).into(),
+            phase: word(reader.phase, arrived).into(),
             endpoints: connect.peer().endpoints,
             trouble: reader.trouble,
             hint: reader.hint.into(),
@@ -59,11 +65,12 @@ impl Found {
     }
 }
 
-fn word(phase: Phase) -> &'static str {
+fn word(phase: Phase, arrived: bool) -> &'static str {
     match phase {
         Phase::Waiting { .. } => "waiting",
         Phase::Connecting => "connecting",
         Phase::Reading => "reading",
+        Phase::Ready if !arrived => "copying",
         Phase::Ready => "ready",
     }
 }
