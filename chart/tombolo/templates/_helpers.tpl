@@ -78,6 +78,6 @@ readinessProbe:
   httpGet:
     path: {{ .ready }}
     port: {{ .port }}
-  periodSeconds: 2
+  periodSeconds: 1
   timeoutSeconds: 5
 {{- end }}

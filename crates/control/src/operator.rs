@@ -25,7 +25,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use ipnet::IpNet;
 use tokio::sync::watch;
-use tombolo_k8s::Client;
+use tombolo_k8s::{Client, client::MANAGER};
 use tombolo_model::id::ClusterId;
 
 use crate::{
@@ -121,6 +121,8 @@ impl OperatorOptions {
 pub struct Operator {
     pub options: OperatorOptions,
     pub client: Client,
+    /// Nobody else's name, under which nothing is taken that another replica has said.
+    pub writer: String,
     pub troubles: Troubles,
     pub shown: Shown,
     /// The ranges of other clusters' pods, by the cluster, as far as they are known.
@@ -170,6 +172,7 @@ async fn serve(options: OperatorOptions) -> Result<()> {
     let operator = Arc::new(Operator {
         options,
         client,
+        writer: format!("{MANAGER}-{unique:x}"),
         troubles: Troubles::default(),
         shown: Shown::default(),
         others: watch::Sender::default(),

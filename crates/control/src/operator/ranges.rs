@@ -321,12 +321,13 @@ impl Ledger {
         if !self.described.contains(node) {
             let uid = self.nodes.get(node).cloned().unwrap_or_default();
             let object = description(node, &uid, given.as_deref().unwrap_or_default());
-            match operator.client.create(Api::CILIUM_NODES, "", &object).await {
+            let (client, writer) = (&operator.client, &operator.writer);
+            match client.make(Api::CILIUM_NODES, &name, writer, &object).await {
                 Ok(_) => drop(self.described.insert(node.to_owned())),
                 Err(error) => {
                     self.ranges.has(node, before);
                     // What it is comes by the watch.
-                    let exists = matches!(error, Error::Exists { .. });
+                    let exists = matches!(error, Error::Conflict { .. });
                     return if exists { Ok(()) } else { Err(error) };
                 }
             }

@@ -53,6 +53,7 @@ pub async fn of_cluster(plane: &Plane, name: &str, id: u16) -> Arc<Operator> {
     Arc::new(Operator {
         client: options.kubernetes.connect().await.unwrap(),
         options,
+        writer: "tombolo-here".into(),
         troubles: Troubles::default(),
         shown: Shown::default(),
         others: watch::Sender::default(),

@@ -210,6 +210,22 @@ impl Client {
         item(subject, text)
     }
 
+    /// Makes what is not there. Where it is, and another manager has said otherwise, that stays and there is a conflict. In
+    /// contrast to `create`, a server does not wait for two seconds with it after the kind was defined.
+    pub async fn make(
+        &self,
+        api: Api,
+        name: &ObjectName,
+        manager: &str,
+        object: &impl Serialize,
+    ) -> Result<Item, Error> {
+        let subject = subject(Verb::Patch, api, name.clone());
+        let params = PatchParams::apply(manager);
+        let request = of(api, name).patch(&name.name, &params, &Patch::Apply(object));
+        let text = self.ask(&subject, request).await?;
+        item(subject, text)
+    }
+
     /// Only the very object of this uid, where one is given. False if it is not there.
     pub async fn delete(
         &self,

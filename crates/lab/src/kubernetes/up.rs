@@ -56,8 +56,6 @@ pub fn up(
         installed?;
         progress.step("wait until Tombolo is ready", || install::wait(&lab))?;
     }
-    // It could not run before, and is not waited for.
-    progress.step("give each cluster its name server", || names::give(&lab))?;
     progress.done(&format!("lab {name} is up"));
     Ok(lab)
 }
@@ -116,6 +114,8 @@ fn build(lab: &mut Lab, progress: &Progress, with_tombolo: bool) -> Result<Resul
         start(lab, &others)?;
         let state = &lab.state;
         thread::scope(|scope| {
+            // Its pod has a place as soon as there is one, and nobody waits for it.
+            let naming = scope.spawn(|| names::give(state));
             let installing = with_tombolo.then(|| scope.spawn(|| install::install(state)));
             wait(state, &others)?;
             wait_for_nodes(state)?;
@@ -123,6 +123,8 @@ fn build(lab: &mut Lab, progress: &Progress, with_tombolo: bool) -> Result<Resul
                 let installed = install.join();
                 installed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             });
+            let named = naming.join();
+            named.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             Ok(installed.unwrap_or(Ok(())))
         })
     })
