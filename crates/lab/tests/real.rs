@@ -118,8 +118,11 @@ fn nginx_answers_curl_and_wrk_from_both_clusters() {
     for (cluster, name) in clusters.iter().zip(CONTEXTS) {
         furnish(cluster, name);
     }
-    let url = "http://my-backend-service.default.svc.cluster.local/";
-    let call = format!("exec caller -- curl -sS -m 5 {url}?[1-{CALLS}]");
+    // The port is said, since a pod has no list of the names of ports, and wrk asks for one.
+    let url = "http://my-backend-service.default.svc.cluster.local:80/";
+    // A connection for each call, which curl would share.
+    let close = "-H Connection:close";
+    let call = format!("exec caller -- curl -sS -m 5 {close} {url}?[1-{CALLS}]");
     let mut shares = BTreeMap::new();
     wait_until("answers of both clusters", PATIENCE, || {
         shares.clear();
@@ -133,7 +136,6 @@ fn nginx_answers_curl_and_wrk_from_both_clusters() {
     eprintln!("{CALLS} calls by curl: {shares:?}");
 
     let wrk = "wrk -t 1 -c 20 -d 3s";
-    let close = "-H Connection:close";
     for words in [
         format!("exec caller -- {wrk} {url}"),
         format!("exec caller -- {wrk} {close} {url}"),
@@ -148,7 +150,7 @@ fn nginx_answers_curl_and_wrk_from_both_clusters() {
     let address = node["status"]["addresses"][0]["address"].as_str();
     let url = format!("http://{}:{port}/", address.expect("an address"));
     wait_until("the other cluster to answer alone", PATIENCE, || {
-        let call = format!("exec world -- curl -sS -m 5 {url}?[1-20]");
+        let call = format!("exec world -- curl -sS -m 5 {close} {url}?[1-20]");
         let said = user.lab.run(&call);
         said.lines().all(|line| line.starts_with("cluster2 "))
     });
