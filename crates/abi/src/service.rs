@@ -149,7 +149,7 @@ pub struct PoolEntry {
 
 /// Key of `SLOTS`.
 #[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct SlotKey {
     pub pool: u32,
     pub index: u32,

@@ -45,6 +45,15 @@ impl drive::Datapath for Kernel {
         self.datapath.apply(change).map_err(Refusal::from)
     }
 
+    fn put_off(&mut self, change: &Change) -> Result<(), Refusal> {
+        tracing::debug!(?change, "put off");
+        self.datapath.put_off(change).map_err(Refusal::from)
+    }
+
+    fn settle(&mut self) -> Result<(), Refusal> {
+        self.datapath.settle().map_err(Refusal::from)
+    }
+
     fn remember(&mut self, record: &EndpointRecord) -> Result<(), Refusal> {
         let json = serde_json::to_vec(record).expect("a record of plain values is JSON");
         self.datapath

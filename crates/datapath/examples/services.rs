@@ -9,6 +9,7 @@ use std::{
     error::Error,
     fs,
     io::{BufRead as _, Write as _, stdin, stdout},
+    mem,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -20,10 +21,13 @@ use tombolo_datapath::{Config, Datapath};
 use tombolo_linux::{mount, netlink::Netlink};
 use tombolo_model::{
     World,
+    change::Change,
     config::Config as Node,
+    drive,
+    endpoint::EndpointRecord,
     event::Event,
     fact::{Fact, Source},
-    id::ClusterId,
+    id::{ClusterId, EndpointId},
     net::{PodAddresses, RoutingMode},
     record::Namespaced,
     service::{
@@ -43,7 +47,13 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
 struct Table {
     world: World,
+    kernel: Kernel,
+}
+
+struct Kernel {
     datapath: Datapath,
+    /// Since this was asked last.
+    changes: usize,
 }
 
 fn main() -> ExitCode {
@@ -151,7 +161,11 @@ impl Table {
             return Err(warnings.join("; ").into());
         }
         let world = World::new(node)?;
-        Ok(Table { world, datapath })
+        let kernel = Kernel {
+            datapath,
+            changes: 0,
+        };
+        Ok(Table { world, kernel })
     }
 
     /// The first service is at 172.16.0.0, and so on upwards, port 80.
@@ -214,16 +228,38 @@ impl Table {
 
     /// How many changes it took.
     fn tell(&mut self, fact: Fact) -> Result<usize> {
-        self.world
-            .handle(fact, Duration::ZERO)
-            .map_err(|failure| failure.to_string())?;
-        let mut changes = 0;
-        while let Some(change) = self.world.poll_change() {
-            self.datapath.apply(&change)?;
-            self.world.applied(&change);
-            changes += 1;
+        let step = drive::step(&mut self.world, &mut self.kernel, fact, Duration::ZERO);
+        if let Some(refused) = step.refused.first() {
+            return Err(refused.error.clone().into());
         }
-        Ok(changes)
+        step.answer.map_err(|failure| failure.to_string())?;
+        Ok(mem::take(&mut self.kernel.changes))
+    }
+}
+
+impl drive::Datapath for Kernel {
+    type Error = tombolo_datapath::Error;
+
+    fn apply(&mut self, change: &Change) -> Result<(), Self::Error> {
+        self.changes += 1;
+        self.datapath.apply(change)
+    }
+
+    fn put_off(&mut self, change: &Change) -> Result<(), Self::Error> {
+        self.changes += 1;
+        self.datapath.put_off(change)
+    }
+
+    fn settle(&mut self) -> Result<(), Self::Error> {
+        self.datapath.settle()
+    }
+
+    fn remember(&mut self, record: &EndpointRecord) -> Result<(), Self::Error> {
+        unreachable!("endpoint {} was told by nobody", record.id)
+    }
+
+    fn forget(&mut self, id: EndpointId) -> Result<(), Self::Error> {
+        unreachable!("endpoint {id} was told by nobody")
     }
 }
 

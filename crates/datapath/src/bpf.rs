@@ -1,5 +1,6 @@
 //! The few calls of bpf(2) that the loader's library does not offer.
 
+use aya::Pod;
 use std::{
     ffi::CString,
     io,
@@ -16,6 +17,7 @@ const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_PROG_QUERY: libc::c_long = 16;
 const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
+const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
 const BPF_LINK_UPDATE: libc::c_long = 29;
 const BPF_LINK_TYPE_CGROUP: u32 = 3;
 const BPF_TCX_INGRESS: u32 = 46;
@@ -146,6 +148,22 @@ pub fn can_query_tcx() -> io::Result<()> {
         },
     )
     .map(drop)
+}
+
+/// Writes rows of a map, in their order.
+pub fn update_all<K: Pod, V: Pod>(map: BorrowedFd<'_>, keys: &[K], values: &[V]) -> io::Result<()> {
+    assert_eq!(keys.len(), values.len());
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let mut batch = Batch {
+        keys: keys.as_ptr() as u64,
+        values: values.as_ptr() as u64,
+        count: keys.len() as u32,
+        map_fd: map.as_raw_fd().cast_unsigned(),
+        ..Batch::default()
+    };
+    bpf(BPF_MAP_UPDATE_BATCH, &mut batch).map(drop)
 }
 
 /// About how many entries the flow table has: whole when it is small, else from the first buckets.

@@ -289,6 +289,20 @@ impl Datapath {
     }
 
     pub fn apply(&mut self, change: &Change) -> Result<(), Error> {
+        self.put_off(change)?;
+        match change.is_small() {
+            true => self.settle(),
+            false => Ok(()),
+        }
+    }
+
+    /// Does what was put off. When that fails, any of it may be done or not.
+    pub fn settle(&mut self) -> Result<(), Error> {
+        self.services.settle()
+    }
+
+    /// As `apply`, but a [small](Change::is_small) change may be done no sooner than at the next `settle`.
+    pub fn put_off(&mut self, change: &Change) -> Result<(), Error> {
         self.foresee(change)?;
         match change {
             Change::NodeSet(slot, path) => self.paths.set(&mut self.nodes, *slot, path),
@@ -314,7 +328,7 @@ impl Datapath {
             Change::FrontendSet(frontend, path) => self.services.set_frontend(*frontend, path),
             Change::FrontendGone(frontend) => self.services.unset_frontend(*frontend),
             Change::BackendSet(pool, backend, path) => {
-                self.services.set_backend(*pool, *backend, *path)?;
+                self.services.put_off_backend(*pool, *backend, *path)?;
                 if path.lost {
                     self.dead.insert(Dead::Backend(pool.protocol, *backend));
                 }

@@ -47,6 +47,15 @@ pub enum Error {
         operation: &'static str,
         source: Box<MapError>,
     },
+    #[error("map {map}: writing failed")]
+    Write {
+        map: &'static str,
+        source: io::Error,
+    },
+    #[error(
+        "there is no room for more than {max} backends: give the agent a larger --backend-table-size"
+    )]
+    BackendsFull { max: usize },
     #[error("the programs lack {name}: the build is broken")]
     Missing { name: &'static str },
     #[error("endpoint {id} is beyond the table of {max}")]

@@ -38,6 +38,13 @@ pub enum Change {
     MaglevGone(Frontend),
 }
 
+impl Change {
+    /// One of those that come by the million, all of a kind, and rest on nothing but one another.
+    pub fn is_small(&self) -> bool {
+        matches!(self, Change::BackendSet(_, _, path) if path.weight > 0)
+    }
+}
+
 /// How to reach a node of the mesh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodePath {

@@ -11,11 +11,22 @@ use crate::{
 };
 use std::{collections::BTreeMap, convert::Infallible, fmt::Display, time::Duration};
 
+/// How many changes are put off at most.
+const PUT_OFF_MAX: usize = 4096;
+
 /// What changes are applied to: the kernel, or a recorder.
 pub trait Datapath {
     type Error: Display;
 
     fn apply(&mut self, change: &Change) -> Result<(), Self::Error>;
+    /// As `apply`, for one of many [small](Change::is_small) changes: it may be done no sooner than at the next `settle`.
+    fn put_off(&mut self, change: &Change) -> Result<(), Self::Error> {
+        self.apply(change)
+    }
+    /// Does what was put off. When that fails, any of it may be done or not.
+    fn settle(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
     /// Keeps what must outlive the agent; asked before an endpoint is set.
     fn remember(&mut self, record: &EndpointRecord) -> Result<(), Self::Error>;
     /// Asked after an endpoint has gone.
@@ -70,22 +81,40 @@ pub fn wake<D: Datapath>(world: &mut World, datapath: &mut D, now: Duration) -> 
 /// Hands all changes that are due to the datapath.
 pub fn drain<D: Datapath>(world: &mut World, datapath: &mut D, now: Duration) -> Vec<Refused> {
     let mut refused = Vec::new();
-    while let Some(change) = world.poll_change() {
-        match apply(world, datapath, &change) {
-            Ok(()) => world.applied(&change),
-            Err(error) => {
-                world.refused(&change, now);
-                refused.push(Refused {
-                    change,
-                    error: error.to_string(),
-                });
+    let mut refuse = |world: &mut World, change: Change, error: &D::Error| {
+        world.refused(&change, now);
+        let error = error.to_string();
+        refused.push(Refused { change, error });
+    };
+    let mut put_off = Vec::new();
+    loop {
+        let next = world.poll_change();
+        let waits = next.as_ref().is_some_and(Change::is_small) && put_off.len() < PUT_OFF_MAX;
+        if !put_off.is_empty() && !waits {
+            if let Err(error) = datapath.settle() {
+                let all = put_off.drain(..);
+                all.for_each(|change| refuse(world, change, &error));
+                // Others may be due now.
+                continue;
             }
+            put_off.clear();
+        }
+        let Some(change) = next else { break };
+        match apply(world, datapath, &change) {
+            Ok(()) => {
+                world.applied(&change);
+                put_off.extend(Some(change).filter(Change::is_small));
+            }
+            Err(error) => refuse(world, change, &error),
         }
     }
     refused
 }
 
 fn apply<D: Datapath>(world: &World, datapath: &mut D, change: &Change) -> Result<(), D::Error> {
+    if change.is_small() {
+        return datapath.put_off(change);
+    }
     if let Change::EndpointSet(id, _) = change
         && let Some(record) = world.record(*id)
     {

@@ -10,15 +10,19 @@
 //!  services: backends that take connections ─► frontends set ─► tables ─► backends that drain ─► frontends gone ─► backends gone
 //! ```
 
+mod key;
 mod rows;
+
+pub(crate) use key::Key;
 
 use crate::{
     change::{Change, EndpointPath, NodePath, Place, PolicyEntry, Reach},
     id::{ClusterId, EndpointId, NodeSlot},
-    service::{Backend, BackendPath, Frontend, FrontendPath, maglev},
+    service::{Backend, BackendPath, Frontend, FrontendPath, Row, maglev},
     tables::Tables,
 };
 use ipnet::IpNet;
+use key::key_of;
 use rows::{rows, same_row};
 use std::{
     cmp::Reverse,
@@ -31,19 +35,6 @@ use std::{
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
-/// One row of one of the kernel's tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Key {
-    Policy(EndpointId),
-    Endpoint(EndpointId),
-    Node(NodeSlot),
-    Address(IpNet),
-    Route(IpNet),
-    Frontend(Frontend),
-    Backend(Frontend, Backend),
-    Maglev(Frontend),
-}
-
 /// What should be held.
 pub(crate) trait Wanted {
     fn node(&self, slot: NodeSlot) -> Option<NodePath>;
@@ -54,8 +45,6 @@ pub(crate) trait Wanted {
     fn frontend(&self, frontend: &Frontend) -> Option<FrontendPath>;
     fn backend(&self, pool: &Frontend, backend: &Backend) -> Option<BackendPath>;
     fn maglev(&self, pool: &Frontend) -> Option<maglev::Table>;
-    /// Whether the own cluster's services are known, so that more can be said of them than that they stay as they are.
-    fn knows_services(&self) -> bool;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,7 +75,6 @@ enum Gate {
     SlotUnused(NodeSlot),
     /// All who may know of this owner's rows have told all they have.
     Told(Owner),
-    ServicesKnown,
 }
 
 /// The cluster that a row from before the start belongs to, as far as can be told.
@@ -108,8 +96,12 @@ pub(crate) struct Ledger {
     recovered: BTreeMap<Key, Owner>,
     /// Owners of whose recovered rows nothing is taken away yet.
     spared: BTreeSet<Owner>,
+    /// Whether the own cluster's services are known, so that more can be said of them than that they stay as they are.
+    knows_services: bool,
     touched: BTreeSet<Key>,
     turns: BTreeSet<Turn>,
+    /// What the last look at what was touched has found, the next change last. Turns come before it.
+    fresh: Vec<Change>,
     waits: BTreeMap<Key, Gate>,
     waiting: BTreeSet<(Gate, Key)>,
     failed: BTreeMap<Key, Backoff>,
@@ -146,8 +138,10 @@ impl Ledger {
     pub(crate) fn take_over(&mut self, tables: Tables) {
         let told = mem::replace(&mut self.held, tables);
         let all = rows(&told).chain(rows(&self.held));
-        self.touched
-            .extend(all.filter(|key| !same_row(*key, &told, &self.held)));
+        let other: Vec<Key> = all
+            .filter(|key| !same_row(*key, &told, &self.held))
+            .collect();
+        other.into_iter().for_each(|key| self.touch(key));
         // What they wait for may have come about.
         self.touched.extend(self.waits.keys());
         self.slot_uses.clear();
@@ -171,17 +165,30 @@ impl Ledger {
         }
     }
 
-    /// From now on what is wanted of services is told.
-    pub(crate) fn know_services(&mut self) {
-        self.release(Gate::ServicesKnown);
+    /// From now on what is wanted of services is told; `wanted` are all rows of that.
+    pub(crate) fn know_services(&mut self, wanted: impl Iterator<Item = Row>) {
+        if self.knows_services {
+            return;
+        }
+        self.knows_services = true;
+        let held = rows(&self.held).filter(Key::is_of_services);
+        let mut all = held.chain(wanted.map(Key::from)).collect();
+        self.touched.append(&mut all);
     }
 
     /// Rows that are kept only because somebody who has not told all yet may speak of them.
     pub(crate) fn kept(&self) -> usize {
+        let services = match self.knows_services {
+            true => 0,
+            false => rows(&self.held).filter(Key::is_of_services).count(),
+        };
+        services + self.kept_waiting()
+    }
+
+    fn kept_waiting(&self) -> usize {
         let kept = |(gate, key): &&(Gate, Key)| {
-            *gate == Gate::ServicesKnown
-                || matches!(gate, Gate::Told(_) | Gate::SlotUnused(_))
-                    && self.gate_of_start(*key).is_some()
+            matches!(gate, Gate::Told(_) | Gate::SlotUnused(_))
+                && self.gate_of_start(*key).is_some()
         };
         self.waiting.iter().filter(kept).count()
     }
@@ -209,8 +216,9 @@ impl Ledger {
     }
 
     pub(crate) fn pending(&self) -> usize {
-        let waiting = self.waiting.len() - self.kept();
-        self.touched.len() + self.turns.len() + waiting + self.resting().count()
+        let waiting = self.waiting.len() - self.kept_waiting();
+        let found = self.turns.len() + self.fresh.len();
+        self.touched.len() + found + waiting + self.resting().count()
     }
 
     fn resting(&self) -> impl Iterator<Item = (&Key, Duration)> {
@@ -221,7 +229,10 @@ impl Ledger {
 
     /// Something that this row depends on has changed.
     pub(crate) fn touch(&mut self, key: Key) {
-        self.touched.insert(key);
+        // All of them are, once services are known.
+        if self.knows_services || !key.is_of_services() {
+            self.touched.insert(key);
+        }
     }
 
     /// As `touch`, for something that somebody is waiting for: does not wait until a former failure is tried again.
@@ -234,52 +245,70 @@ impl Ledger {
 
     /// The next change, which stays the next until `applied` or `refused` is told of it.
     pub(crate) fn next(&mut self, wanted: &impl Wanted) -> Option<Change> {
-        let mut fresh = None;
-        while let Some(key) = self.touched.pop_first() {
+        self.look_at_touched(wanted);
+        loop {
+            let (turn, change) = match self.turns.first().copied() {
+                None => {
+                    let change = self.fresh.pop()?;
+                    let turn = turn_of(&change);
+                    self.turns.insert(turn);
+                    (turn, change)
+                }
+                Some(turn) => match self.difference(turn.2, wanted) {
+                    Some(change) if turn_of(&change) == turn => (turn, change),
+                    // Another change than the one that was noted has another turn.
+                    other => {
+                        self.turns.remove(&turn);
+                        match other {
+                            Some(change) => drop(self.turns.insert(turn_of(&change))),
+                            None => self.settle(turn.2),
+                        }
+                        continue;
+                    }
+                },
+            };
+            let key = turn.2;
+            let Some(gate) = self.gate(key, &change, wanted) else {
+                return Some(change);
+            };
+            self.turns.remove(&turn);
+            self.waits.insert(key, gate);
+            self.waiting.insert((gate, key));
+        }
+    }
+
+    fn look_at_touched(&mut self, wanted: &impl Wanted) {
+        if self.touched.is_empty() {
+            return;
+        }
+        // What was found before may be another change by now, and comes between those that are found now.
+        self.turns
+            .extend(self.fresh.drain(..).map(|change| turn_of(&change)));
+        for key in mem::take(&mut self.touched) {
             if let Some(gate) = self.waits.remove(&key) {
                 self.waiting.remove(&(gate, key));
             }
-            if self
-                .failed
-                .get(&key)
-                .is_none_or(|backoff| backoff.due.is_none())
-            {
-                let change = self.difference(key, wanted);
-                self.note(key, change.as_ref());
-                fresh = change.map(|change| (key, change));
+            let is_resting = |backoff: &Backoff| backoff.due.is_some();
+            if self.failed.get(&key).is_some_and(is_resting) {
+                continue;
+            }
+            match self.difference(key, wanted) {
+                Some(change) => self.fresh.push(change),
+                None => self.settle(key),
             }
         }
-        while let Some(turn) = self.turns.first().copied() {
-            let key = turn.2;
-            // Mostly one row was touched, and its change is known already.
-            let change = match fresh.take() {
-                Some((of, change)) if of == key => Some(change),
-                _ => self.difference(key, wanted),
-            };
-            match change {
-                Some(change) if turn_of(&change) == turn => {
-                    let Some(gate) = self.gate(key, &change, wanted) else {
-                        return Some(change);
-                    };
-                    self.turns.remove(&turn);
-                    self.waits.insert(key, gate);
-                    self.waiting.insert((gate, key));
-                }
-                // Another change than the one that was noted has another turn.
-                other => {
-                    self.turns.remove(&turn);
-                    self.note(key, other.as_ref());
-                }
-            }
+        if self.turns.is_empty() {
+            // Stable, and mostly sorted.
+            self.fresh.sort_by_key(turn_of);
+            self.fresh.reverse();
+        } else {
+            self.turns
+                .extend(self.fresh.drain(..).map(|change| turn_of(&change)));
         }
-        None
     }
 
-    fn note(&mut self, key: Key, change: Option<&Change>) {
-        if let Some(change) = change {
-            self.turns.insert(turn_of(change));
-            return;
-        }
+    /// What is held of a row is what is wanted.
+    fn settle(&mut self, key: Key) {
         self.recovered.remove(&key);
         // Rules that the kernel may hold in part go with their endpoint.
         if !matches!(key, Key::Policy(_)) {
@@ -470,12 +499,6 @@ impl Ledger {
                 self.gate_of_start(key).filter(|_| !local)
             }
             Change::RouteGone(_) => self.gate_of_start(key),
-            Change::FrontendSet(..)
-            | Change::FrontendGone(_)
-            | Change::BackendSet(..)
-            | Change::BackendGone(..)
-            | Change::MaglevSet(..)
-            | Change::MaglevGone(_) => (!wanted.knows_services()).then_some(Gate::ServicesKnown),
             Change::NodeGone(slot) if self.slot_uses.contains_key(slot) => {
                 Some(Gate::SlotUnused(*slot))
             }
@@ -530,23 +553,6 @@ pub(crate) fn slot_of(reach: &Reach) -> Option<NodeSlot> {
     match reach.place {
         Place::Remote(slot) => Some(slot),
         _ => None,
-    }
-}
-
-fn key_of(change: &Change) -> Key {
-    match change {
-        Change::NodeSet(slot, _) | Change::NodeGone(slot) => Key::Node(*slot),
-        Change::AddressSet(prefix, _) | Change::AddressGone(prefix) => Key::Address(*prefix),
-        Change::EndpointSet(id, _) | Change::EndpointGone(id) => Key::Endpoint(*id),
-        Change::PolicySet(id, _) => Key::Policy(*id),
-        Change::RouteSet(prefix) | Change::RouteGone(prefix) => Key::Route(*prefix),
-        Change::FrontendSet(frontend, _) | Change::FrontendGone(frontend) => {
-            Key::Frontend(*frontend)
-        }
-        Change::BackendSet(pool, backend, _) | Change::BackendGone(pool, backend) => {
-            Key::Backend(*pool, *backend)
-        }
-        Change::MaglevSet(pool, _) | Change::MaglevGone(pool) => Key::Maglev(*pool),
     }
 }
 

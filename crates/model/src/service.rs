@@ -34,6 +34,7 @@ pub use grade::Grades;
 pub use hint::Hints;
 pub(crate) use merge::{Format, Here, Place, Row, Services};
 pub use offer::{Offer, Offered, OfferedPort, State};
+pub(crate) use pool::Pool;
 pub(crate) use silent::Silent;
 pub use sources::{Barred, Sources};
 

@@ -17,12 +17,13 @@ use crate::{
     node::{Context, Nodes, Touched},
     pool::Pool,
     record::Namespaced,
-    service::{Check, Definition, Format, Here, Offer, Place, Row, Services, Silent},
+    service::{Check, Definition, Format, Here, Offer, Place, Services, Silent},
     tables::Tables,
 };
 use ipnet::IpNet;
 use sources::Sources;
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::Arc,
@@ -195,7 +196,6 @@ impl World {
             endpoints,
             services,
             ledger,
-            sources,
             ..
         } = self;
         ledger.next(&View {
@@ -204,7 +204,7 @@ impl World {
             ipcache,
             endpoints,
             services,
-            knows_services: sources.knows_services(),
+            pool: RefCell::default(),
         })
     }
 
@@ -316,16 +316,12 @@ impl World {
             }
         }
         self.touch_services();
-        self.ledger.know_services();
+        self.ledger.know_services(self.services.rows());
     }
 
     fn touch_services(&mut self) {
         for row in self.services.take_touched() {
-            self.ledger.touch(match row {
-                Row::Frontend(frontend) => Key::Frontend(frontend),
-                Row::Backend(pool, backend) => Key::Backend(pool, backend),
-                Row::Maglev(pool) => Key::Maglev(pool),
-            });
+            self.ledger.touch(row.into());
         }
     }
 
@@ -565,7 +561,7 @@ impl World {
             ipcache: &self.ipcache,
             endpoints: &self.endpoints,
             services: &self.services,
-            knows_services: self.sources.knows_services(),
+            pool: RefCell::default(),
         }
     }
 }

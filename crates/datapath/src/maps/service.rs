@@ -19,9 +19,10 @@ use row::{backend, entry, frontend, key, slot, slot_key};
 use sources::Sources;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     net::IpAddr,
 };
-use table::Table;
+use table::{Rows, Table};
 use tombolo_abi::{BackendEntry, FrontendEntry, FrontendKey, PoolEntry, SlotEntry, SlotKey};
 use tombolo_model::service::{
     Backend, BackendPath, Barred, Frontend, FrontendPath, maglev as model,
@@ -39,6 +40,18 @@ pub struct Services {
     names: BTreeMap<u32, Frontend>,
     next_pool: u32,
     next_backend: u32,
+    /// How many backends there are, and how many there is room for.
+    count: usize,
+    max: usize,
+    late: Late,
+}
+
+/// What is to be written together. As long as it is not, nothing else is changed of the pools that it is of.
+#[derive(Default)]
+struct Late {
+    backends: Rows<u32, BackendEntry>,
+    slots: Rows<SlotKey, SlotEntry>,
+    pools: Vec<Frontend>,
 }
 
 /// What stands in the kernel of a pool.
@@ -64,17 +77,21 @@ struct Place {
 
 impl Services {
     pub fn take(ebpf: &mut Ebpf) -> Result<Services, Error> {
+        let backends: Table<u32, BackendEntry> = Table::take(ebpf, "BACKENDS")?;
         let mut services = Services {
             frontends: Table::take(ebpf, "FRONTENDS")?,
             sources: Sources::take(ebpf)?,
             pools: Table::take(ebpf, "POOLS")?,
             slots: Table::take(ebpf, "SLOTS")?,
-            backends: Table::take(ebpf, "BACKENDS")?,
+            max: backends.capacity()?,
+            backends,
             tables: maglev::Tables::take(ebpf)?,
             known: BTreeMap::new(),
             names: BTreeMap::new(),
             next_pool: 1,
             next_backend: 1,
+            count: 0,
+            late: Late::default(),
         };
         services.take_over()?;
         Ok(services)
@@ -156,33 +173,99 @@ impl Services {
         Ok(())
     }
 
-    pub fn set_backend(
+    /// The kernel knows of it no later than after the next `settle`.
+    pub fn put_off_backend(
         &mut self,
-        pool: Frontend,
+        name: Frontend,
         backend: Backend,
         path: BackendPath,
     ) -> Result<(), Error> {
-        let number = self.next_backend;
-        let known = self.pool(pool)?;
-        let former = known.backends.get(&backend).copied();
-        let place = Place {
-            id: former.map_or(number, |former| former.id),
-            path,
-            slot: former.and_then(|former| former.slot),
-        };
-        let entry = entry(known.id, backend, path);
-        self.backends.set(place.id, entry)?;
+        let (number, max, is_full) = (self.next_backend, self.max, self.count >= self.max);
+        let pool = self.pool(name)?;
+        let former = pool.backends.get(&backend).copied();
+        if former.is_none() && is_full {
+            return Err(Error::BackendsFull { max });
+        }
+        let id = former.map_or(number, |former| former.id);
+        if path.weight == 0 {
+            let slot = former.and_then(|former| former.slot);
+            self.idle(name, backend, Place { id, path, slot }, former)?;
+        } else {
+            let seat = former.and_then(|former| Some((former.slot?, former.path.weight)));
+            let index = match seat {
+                Some((index, weight)) => {
+                    pool.take_weight(weight);
+                    index
+                }
+                None => {
+                    pool.slots.push(backend);
+                    pool.slots.len() as u32 - 1
+                }
+            };
+            *pool.weights.entry(path.weight).or_default() += 1;
+            let slot = Some(index);
+            let place = Place { id, path, slot };
+            pool.backends.insert(backend, place);
+            let pool = pool.id;
+            self.late.push((name, pool), backend, place, index);
+        }
         self.next_backend += u32::from(former.is_none());
-        self.pool(pool)?.backends.insert(backend, place);
-        match (place.slot, path.weight) {
-            (None, 0) => Ok(()),
-            (None, _) => self.add_slot(pool, backend),
-            (Some(slot), 0) => self.give_up_slot(pool, slot, former.map(|it| it.path.weight)),
-            (Some(slot), _) => self.weigh_slot(pool, slot, former.map(|it| it.path.weight)),
+        self.count += usize::from(former.is_none());
+        Ok(())
+    }
+
+    /// It gets nothing new from now on.
+    fn idle(
+        &mut self,
+        name: Frontend,
+        backend: Backend,
+        place: Place,
+        former: Option<Place>,
+    ) -> Result<(), Error> {
+        self.settle_pool(name)?;
+        let pool = self.known(name);
+        let entry = entry(pool.id, backend, place.path);
+        self.backends.set(place.id, entry)?;
+        self.known(name).backends.insert(backend, place);
+        match former.and_then(|former| Some((former.slot?, former.path.weight))) {
+            Some((slot, weight)) => self.give_up_slot(name, slot, weight),
+            None => Ok(()),
         }
     }
 
+    /// Writes what was put off. What can't be written is late still, and so is all of its pools.
+    pub fn settle(&mut self) -> Result<(), Error> {
+        let mut late = mem::take(&mut self.late);
+        let written = self.write(&late);
+        if written.is_err() {
+            late.backends.keep_last();
+            late.slots.keep_last();
+            late.pools.sort_unstable();
+            late.pools.dedup();
+            self.late = late;
+        }
+        written
+    }
+
+    fn settle_pool(&mut self, name: Frontend) -> Result<(), Error> {
+        match self.late.pools.contains(&name) {
+            true => self.settle(),
+            false => Ok(()),
+        }
+    }
+
+    fn write(&mut self, late: &Late) -> Result<(), Error> {
+        self.backends.set_all(&late.backends)?;
+        self.slots.set_all(&late.slots)?;
+        let mut pools = Rows::default();
+        for pool in late.pools.iter().filter_map(|name| self.known.get(name)) {
+            pools.push(pool.id, pool.entry());
+        }
+        self.pools.set_all(&pools)
+    }
+
     pub fn unset_backend(&mut self, pool: Frontend, backend: Backend) -> Result<(), Error> {
+        self.settle_pool(pool)?;
         let Some(place) = self
             .known
             .get(&pool)
@@ -191,43 +274,16 @@ impl Services {
             return Ok(());
         };
         if let Some(slot) = place.slot {
-            self.give_up_slot(pool, slot, Some(place.path.weight))?;
+            self.give_up_slot(pool, slot, place.path.weight)?;
         }
         self.backends.remove(&place.id)?;
-        self.pool(pool)?.backends.remove(&backend);
+        self.known(pool).backends.remove(&backend);
+        self.count -= 1;
         self.forget_if_unused(pool)
     }
 
-    fn add_slot(&mut self, name: Frontend, backend: Backend) -> Result<(), Error> {
-        let pool = self.known(name);
-        let (id, index, place) = (pool.id, pool.slots.len() as u32, pool.backends[&backend]);
-        self.slots.set(slot_key(id, index), slot(place))?;
-        let pool = self.known(name);
-        pool.slots.push(backend);
-        *pool.weights.entry(place.path.weight).or_default() += 1;
-        if let Some(place) = pool.backends.get_mut(&backend) {
-            place.slot = Some(index);
-        }
-        self.tell_pool(name)
-    }
-
-    fn weigh_slot(&mut self, name: Frontend, index: u32, former: Option<u16>) -> Result<(), Error> {
-        let pool = self.known(name);
-        let place = pool.backends[&pool.slots[index as usize]];
-        pool.take_weight(former);
-        *pool.weights.entry(place.path.weight).or_default() += 1;
-        let id = pool.id;
-        self.slots.set(slot_key(id, index), slot(place))?;
-        self.tell_pool(name)
-    }
-
     /// The last slot's backend takes the place of the one that goes, for an instant in both.
-    fn give_up_slot(
-        &mut self,
-        name: Frontend,
-        index: u32,
-        former: Option<u16>,
-    ) -> Result<(), Error> {
+    fn give_up_slot(&mut self, name: Frontend, index: u32, former: u16) -> Result<(), Error> {
         let pool = self.known(name);
         let id = pool.id;
         let last = pool.slots.len() as u32 - 1;
@@ -258,6 +314,7 @@ impl Services {
 
     /// What comes from outside for the pool is led by this table from now on.
     pub fn set_table(&mut self, name: Frontend, table: &model::Table) -> Result<(), Error> {
+        self.settle_pool(name)?;
         let absent = Error::NoBackend {
             pool: name.to_string(),
         };
@@ -382,6 +439,17 @@ fn pools_of(entry: &FrontendEntry) -> impl Iterator<Item = u32> {
     [entry.pool].into_iter().chain(outside)
 }
 
+impl Late {
+    fn push(&mut self, (name, pool): (Frontend, u32), backend: Backend, place: Place, index: u32) {
+        self.backends
+            .push(place.id, entry(pool, backend, place.path));
+        self.slots.push(slot_key(pool, index), slot(place));
+        if self.pools.last() != Some(&name) {
+            self.pools.push(name);
+        }
+    }
+}
+
 impl Pool {
     fn seat(&mut self, backend: Backend, index: u32) {
         if let Some(place) = self.backends.get_mut(&backend) {
@@ -400,8 +468,7 @@ impl Pool {
         })
     }
 
-    fn take_weight(&mut self, weight: Option<u16>) {
-        let Some(weight) = weight else { return };
+    fn take_weight(&mut self, weight: u16) {
         if let Some(count) = self.weights.get_mut(&weight) {
             *count -= 1;
             if *count == 0 {

@@ -11,6 +11,7 @@ use client::Client;
 use server::Server;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     io::Read as _,
     net::TcpListener,
     sync::atomic::{AtomicU32, Ordering},
@@ -25,6 +26,7 @@ use tombolo_model::{
 };
 
 const WEB: &str = "10.96.0.10:80";
+const OTHER: &str = "10.96.0.11:80";
 const WEB_V6: &str = "[fd00:96::10]:80";
 
 /// Runs `test` on a node whose sockets are led to services, with a process among them.
@@ -65,6 +67,18 @@ fn open(node: &mut Node, config: crate::Config) {
 
 fn reopen(node: &mut Node) {
     let config = node.datapath.config().clone();
+    open(node, config);
+}
+
+/// With room for so many backends alone.
+fn open_small(node: &mut Node, backends_max: u32) {
+    for map in ["SLOTS", "BACKENDS"] {
+        fs::remove_file(node.map_path(map)).expect("it is pinned");
+    }
+    let config = crate::Config {
+        backends_max,
+        ..node.datapath.config().clone()
+    };
     open(node, config);
 }
 
@@ -562,6 +576,85 @@ fn what_a_crash_left_half_done_is_put_right() {
         );
         assert_eq!(healed[2].len(), 3, "{:?}", healed[2]);
         assert_eq!(tally(client, 60, &format!("tcp {WEB}")).len(), 3);
+    });
+}
+
+#[test]
+fn a_backend_for_which_there_is_no_room_is_refused_alone() {
+    with_client(|node, client| {
+        let server = Server::tcp("127.0.0.2:8080");
+        open_small(node, 3);
+        let [web, other] = [WEB, OTHER].map(|address| frontend(address, Protocol::Tcp));
+        node.weigh(web, server.address(), 100);
+        node.serve(web);
+        node.weigh(other, "127.0.0.4:8080", 100);
+        node.weigh(other, "127.0.0.5:8080", 0);
+        let path = |weight| BackendPath {
+            cluster: ClusterId(1),
+            weight,
+            lost: false,
+        };
+        let fourth = Change::BackendSet(web, backend("127.0.0.3:8080"), path(100));
+        let error = node.datapath.apply(&fourth).expect_err("there is no room");
+        assert!(chain(&error).contains("more than 3 backends"), "{error}");
+        // Those that are there can be changed.
+        node.weigh(web, server.address(), 50);
+        node.weigh(other, "127.0.0.5:8080", 100);
+        assert_eq!(tally(client, 10, &format!("tcp {WEB}")).len(), 1);
+        node.unback(other, "127.0.0.4:8080");
+        node.apply(fourth);
+        assert_eq!(maps(node)[3].len(), 3);
+    });
+}
+
+#[test]
+fn what_was_put_off_and_can_not_be_written_stays_late() {
+    with_client(|node, client| {
+        let servers: Vec<Server> = (2..5)
+            .map(|last| Server::tcp(&format!("127.0.0.{last}:8080")))
+            .collect();
+        let [web, other] = [WEB, OTHER].map(|address| frontend(address, Protocol::Tcp));
+        open_small(node, 6);
+        node.weigh(web, servers[0].address(), 100);
+        node.serve(web);
+        node.weigh(other, servers[0].address(), 100);
+        node.weigh(other, servers[1].address(), 100);
+        node.serve(other);
+        // Others have taken the room but for one slot.
+        let mut slots = table::<SlotKey, SlotEntry>(node, "SLOTS");
+        let taken = [0, 1].map(|index| SlotKey { pool: 99, index });
+        for key in taken {
+            slots
+                .insert(key, SlotEntry::default(), 0)
+                .expect("there is room");
+        }
+        let path = BackendPath {
+            cluster: ClusterId(1),
+            weight: 100,
+            lost: false,
+        };
+        let late =
+            [1, 2].map(|at: usize| Change::BackendSet(web, backend(servers[at].address()), path));
+        for _ in 0..2 {
+            for change in &late {
+                node.datapath.put_off(change).expect("it can be put off");
+            }
+            let error = node.datapath.settle().expect_err("there is no room");
+            assert!(chain(&error).contains("SLOTS"), "{}", chain(&error));
+        }
+        // Who calls is led as before, and other services can be changed.
+        assert_eq!(tally(client, 20, &format!("tcp {WEB}")).len(), 1);
+        node.unback(other, servers[1].address());
+        assert_eq!(tally(client, 20, &format!("tcp {OTHER}")).len(), 1);
+        for key in taken {
+            slots.remove(&key).expect("it was there");
+        }
+        // What is late is written before anything else of its service.
+        node.unback(web, servers[0].address());
+        let answers = tally(client, 60, &format!("tcp {WEB}"));
+        assert_eq!(answers.len(), 2, "{answers:?}");
+        let held = maps(node);
+        assert_eq!((held[2].len(), held[3].len()), (3, 3));
     });
 }
 

@@ -142,9 +142,13 @@ pub(super) fn touch(touched: &mut BTreeSet<Row>, pool: &Pool, backend: Backend, 
 }
 
 pub(super) fn touch_all(touched: &mut BTreeSet<Row>, pool: &Pool) {
-    touched.insert(Row::Maglev(pool.name));
-    touched.extend(
-        pool.backends()
-            .map(|backend| Row::Backend(pool.name, *backend)),
-    );
+    touched.extend(rows(pool));
+}
+
+/// All rows of a pool but those of frontends.
+pub(super) fn rows(pool: &Pool) -> impl Iterator<Item = Row> {
+    let name = pool.name;
+    let backends = pool.backends();
+    let backends = backends.map(move |backend| Row::Backend(name, *backend));
+    backends.chain([Row::Maglev(name)])
 }

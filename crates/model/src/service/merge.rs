@@ -2,21 +2,20 @@
 
 mod maglev;
 mod recovery;
+mod rows;
 mod spaces;
 
+pub(crate) use rows::Row;
+
 use super::{
-    Backend, BackendPath, Balancing, Barred, Definition, Frontend, FrontendPath, Grades, Kind,
-    Offer, Offered, Silent, State,
+    Backend, BackendPath, Balancing, Definition, Frontend, Grades, Kind, Offer, Offered, Silent,
+    State,
     check::Checks,
     claims::{Origin, claim, kept, origin, touch, touch_all, unclaim},
     names::Hosts,
     pool::{Pool, Terms},
-    sources::barred,
 };
-use crate::{
-    event::Event, fact::Source, id::ClusterId, name, name::NameService, record::Namespaced,
-    tables::Tables,
-};
+use crate::{event::Event, fact::Source, id::ClusterId, name::NameService, record::Namespaced};
 use ipnet::IpNet;
 use spaces::Spaces;
 use std::{
@@ -25,15 +24,6 @@ use std::{
     net::IpAddr,
     sync::Arc,
 };
-
-/// One row of the kernel's tables of services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Row {
-    Frontend(Frontend),
-    Backend(Frontend, Backend),
-    /// The table of a pool.
-    Maglev(Frontend),
-}
 
 /// What this node is among the services' backends.
 #[derive(Clone, Debug)]
@@ -263,73 +253,6 @@ impl Services {
     /// The rows that may be others than they were when this was asked last.
     pub(crate) fn take_touched(&mut self) -> BTreeSet<Row> {
         mem::take(&mut self.touched)
-    }
-
-    pub(crate) fn frontend(&self, frontend: &Frontend) -> Option<FrontendPath> {
-        let (_, name) = self.owners.get(frontend)?.first()?;
-        let service = self.services.get(name)?;
-        let (kind, _, port) = service
-            .definition
-            .value
-            .frontends(&self.here.addresses)
-            .find(|(_, other, _)| other == frontend)?;
-        // The pool of the address's own family, as far as the service has a name for one.
-        let mut pools = service.pools.iter().filter(|pool| {
-            pool.is_of(&port.name, port.protocol, frontend.ip)
-                // Where another service has the name, the pool is that one's.
-                && owner(&self.owners, &pool.name) == Some(name)
-        });
-        let pool = pools.clone().find(|pool| !pool.outside)?.name;
-        let definition = &service.definition.value;
-        let sources = definition.sources_at(kind, frontend.ip);
-        // A ClusterIP is for the cluster.
-        let outside = match kind {
-            Kind::ClusterIp => None,
-            Kind::LoadBalancer if sources.is_some_and(|ranges| ranges.is_empty()) => None,
-            _ if definition.outside_node_only != definition.node_only => {
-                pools.find(|pool| pool.outside).map(|pool| pool.name)
-            }
-            _ => Some(pool),
-        };
-        Some(FrontendPath {
-            pool,
-            affinity_s: definition.affinity_s,
-            outside,
-            sources: sources.filter(|_| outside.is_some()).cloned(),
-            barred: sources.map_or(Barred::default(), |ranges| {
-                barred(ranges, &self.here, frontend.ip.is_ipv4())
-            }),
-            agent_answers: frontend.port == name::PORT && self.asks_names(name),
-        })
-    }
-
-    pub(crate) fn backend(&self, pool: &Frontend, backend: &Backend) -> Option<BackendPath> {
-        let service = self.services.get(owner(&self.owners, pool)?)?;
-        let pool = service.pools.iter().find(|other| other.name == *pool)?;
-        pool.verdict(backend)?.path
-    }
-
-    /// All that the kernel should hold.
-    pub(crate) fn fill(&self, tables: &mut Tables) {
-        for frontend in self.owners.keys() {
-            tables
-                .frontends
-                .extend(self.frontend(frontend).map(|path| (*frontend, path)));
-        }
-        for (name, service) in &self.services {
-            for pool in &service.pools {
-                if owner(&self.owners, &pool.name) == Some(name) {
-                    let rows = pool.verdicts().filter_map(|(backend, verdict)| {
-                        Some(((pool.name, *backend), verdict.path?))
-                    });
-                    tables.backends.extend(rows);
-                    let table = self.maglev(&pool.name);
-                    tables
-                        .maglev
-                        .extend(table.map(|table| (pool.name, table.digest())));
-                }
-            }
-        }
     }
 
     fn asks_names(&self, service: &Namespaced) -> bool {

@@ -14,11 +14,11 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
 /// One port of a service in one family.
 #[derive(Clone, Debug)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     /// Its name: the frontend that is the service's own.
     pub name: Frontend,
     pub port: String,
-    pub terms: Terms,
+    pub(super) terms: Terms,
     /// Only for what comes from outside, since other backends answer that than what comes from pods.
     pub outside: bool,
     members: BTreeMap<Backend, Member>,
@@ -27,6 +27,8 @@ pub(super) struct Pool {
     /// Of those where nobody answers, which `counts` leaves out.
     lost: Vec<Count>,
     hints: Tally,
+    /// What follows from the counts.
+    rule: Rule,
 }
 
 /// What the service's definition says of who may answer.
@@ -41,8 +43,18 @@ pub(super) struct Terms {
 
 #[derive(Clone, Debug, Default)]
 struct Member {
-    /// Who offers it. The first is believed.
-    claims: BTreeMap<Claim, Claimed>,
+    /// Who offers it, sorted: mostly one. The first is believed.
+    claims: Vec<(Claim, Claimed)>,
+}
+
+/// What a member counts for in its pool.
+struct Standing {
+    tier: usize,
+    state: State,
+    weight: u16,
+    is_lost: bool,
+    /// Absent if hints say nothing of it here.
+    hint: Option<Hint>,
 }
 
 /// By whose word a backend is there; the best informed come first.
@@ -142,15 +154,18 @@ pub(super) enum Changed {
 impl Pool {
     pub(super) fn new(name: Frontend, port: String, terms: Terms) -> Pool {
         let tiers = rule::tiers(terms.sharing.affinity, &terms.grades);
+        let counts = vec![Count::default(); tiers];
+        let hints = Tally::default();
         Pool {
             name,
             port,
-            terms,
             outside: false,
             members: BTreeMap::new(),
-            counts: vec![Count::default(); tiers],
-            lost: vec![Count::default(); tiers],
-            hints: Tally::default(),
+            rule: terms.rule(&counts, &counts, &hints),
+            lost: counts.clone(),
+            counts,
+            hints,
+            terms,
         }
     }
 
@@ -162,136 +177,90 @@ impl Pool {
     }
 
     pub(super) fn claim(&mut self, backend: Backend, claim: Claim, claimed: Claimed) -> Changed {
-        self.change(backend, |member| {
-            member.claims.insert(claim, claimed);
-        })
+        self.change(backend, |member| member.insert(claim, claimed))
     }
 
     pub(super) fn unclaim(&mut self, backend: Backend, claim: &Claim) -> Changed {
         if !self.members.contains_key(&backend) {
             return Changed::Nothing;
         }
-        self.change(backend, |member| {
-            member.claims.remove(claim);
-        })
+        self.change(backend, |member| member.remove(claim))
     }
 
     fn change(&mut self, backend: Backend, change: impl FnOnce(&mut Member)) -> Changed {
-        let before = self.rule();
         let member = self.members.entry(backend).or_default();
-        let former = member
-            .believed()
-            .map(|(claim, claimed)| (claim.clone(), claimed.clone()));
+        let former = member.believed().cloned();
         change(member);
-        let now = member
-            .believed()
-            .map(|(claim, claimed)| (claim.clone(), claimed.clone()));
+        let now = member.believed();
+        let is_same = former.as_ref() == now;
+        let standing = |(claim, claimed): &_| self.terms.standing(claim, claimed);
+        let before = former.as_ref().and_then(standing);
+        let after = now.and_then(standing);
         if now.is_none() {
             self.members.remove(&backend);
         }
-        if former == now {
+        if is_same {
             return Changed::Nothing;
         }
-        if let Some((claim, claimed)) = former {
-            self.count(&claim, &claimed, Count::take, Tally::take);
+        if let Some(standing) = before {
+            self.count(standing, Count::take, Tally::take);
         }
-        if let Some((claim, claimed)) = now {
-            self.count(&claim, &claimed, Count::add, Tally::add);
+        if let Some(standing) = after {
+            self.count(standing, Count::add, Tally::add);
         }
-        if self.rule() == before {
-            Changed::One
-        } else {
-            Changed::All
+        let rule = self.terms.rule(&self.counts, &self.lost, &self.hints);
+        if rule == self.rule {
+            return Changed::One;
         }
+        self.rule = rule;
+        Changed::All
     }
 
     fn count(
         &mut self,
-        claim: &Claim,
-        claimed: &Claimed,
+        standing: Standing,
         change: impl FnOnce(&mut Count, State, u16),
         change_hints: impl FnOnce(&mut Tally, Hint, u16),
     ) {
-        let weight = self.weight(claim, claimed);
-        if self.barred(claim, claimed).is_some() || weight == 0 {
-            return;
-        }
-        let tier = self.tier(claim, claimed);
-        let counts = match claimed.lost {
-            None => &mut self.counts,
-            Some(_) => &mut self.lost,
+        let Standing {
+            tier,
+            state,
+            weight,
+            is_lost,
+            hint,
+        } = standing;
+        let counts = match is_lost {
+            false => &mut self.counts,
+            true => &mut self.lost,
         };
-        change(&mut counts[tier], claimed.state, weight);
-        if self.may_be_hinted(claim) && claimed.state == State::Active {
+        change(&mut counts[tier], state, weight);
+        if let Some(hint) = hint {
             self.hints.tier = tier;
-            change_hints(&mut self.hints, claimed.hint, weight);
+            change_hints(&mut self.hints, hint, weight);
         }
-    }
-
-    /// Whether hints say something of it here: a node that answers alone needs none.
-    fn may_be_hinted(&self, claim: &Claim) -> bool {
-        claim.cluster == self.terms.own && self.terms.only_node.is_none()
-    }
-
-    fn tier(&self, claim: &Claim, claimed: &Claimed) -> usize {
-        let Terms {
-            sharing, grades, ..
-        } = &self.terms;
-        let is_own = claim.cluster == self.terms.own;
-        rule::tier(sharing.affinity, grades, &claimed.cluster, is_own)
-    }
-
-    /// Against the others of its tier.
-    fn weight(&self, claim: &Claim, claimed: &Claimed) -> u16 {
-        if claim.rank == Rank::Kept {
-            return claimed.weight;
-        }
-        let is_own = claim.cluster == self.terms.own;
-        let grades = &self.terms.grades;
-        grades.weigh(claimed.weight, &claimed.cluster, is_own)
-    }
-
-    fn barred(&self, claim: &Claim, claimed: &Claimed) -> Option<Reason> {
-        if claim.cluster != self.terms.own && !self.terms.sharing.global {
-            return Some(Reason::NotGlobal);
-        }
-        let only = self.terms.only_node.as_ref();
-        // Nodes of several clusters may have one name.
-        let elsewhere = only.is_some_and(|node| {
-            claim.cluster != self.terms.own || claimed.node.as_ref() != Some(node)
-        });
-        elsewhere.then_some(Reason::OtherNode)
-    }
-
-    fn rule(&self) -> Rule {
-        let Terms {
-            sharing, grades, ..
-        } = &self.terms;
-        Rule::of(
-            sharing.affinity,
-            grades,
-            &self.counts,
-            &self.lost,
-            &self.hints,
-        )
     }
 
     pub(super) fn verdict(&self, backend: &Backend) -> Option<Verdict<'_>> {
-        self.judge(self.members.get(backend)?, &self.rule())
+        self.judge(self.members.get(backend)?)
+    }
+
+    /// What the kernel should hold of one.
+    pub(crate) fn path(&self, backend: &Backend) -> Option<BackendPath> {
+        self.verdict(backend)?.path
     }
 
     pub(super) fn verdicts(&self) -> impl Iterator<Item = (&Backend, Verdict<'_>)> {
-        let rule = self.rule();
-        let judged = move |(backend, member)| Some((backend, self.judge(member, &rule)?));
+        let judged = |(backend, member)| Some((backend, self.judge(member)?));
         self.members.iter().filter_map(judged)
     }
 
-    fn judge<'a>(&self, member: &'a Member, rule: &Rule) -> Option<Verdict<'a>> {
+    fn judge<'a>(&'a self, member: &'a Member) -> Option<Verdict<'a>> {
+        let Pool { terms, rule, .. } = self;
         let (claim, claimed) = member.believed()?;
         let lost = claimed.lost.filter(|_| !rule.blind);
-        let weight = self.weight(claim, claimed);
-        let portion = rule.portion(self.tier(claim, claimed));
-        let (weight, reason) = match (self.barred(claim, claimed), claimed.state) {
+        let weight = terms.weight(claim, claimed);
+        let portion = rule.portion(terms.tier(claim, claimed));
+        let (weight, reason) = match (terms.barred(claim, claimed), claimed.state) {
             (Some(reason), _) => (None, reason),
             (None, State::NotReady) => (None, Reason::NotReady),
             (None, State::Ending) => (Some(0), Reason::Ends),
@@ -392,14 +361,84 @@ impl Pool {
     /// The backends that this claim speaks of, for the few claims that end as a whole.
     pub(super) fn claimed_by(&self, is_meant: impl Fn(&Claim) -> bool) -> Vec<(Backend, Claim)> {
         let all = self.members.iter().flat_map(|(backend, member)| {
-            member.claims.keys().map(|claim| (*backend, claim.clone()))
+            let claims = member.claims.iter();
+            claims.map(|(claim, _)| (*backend, claim.clone()))
         });
         all.filter(|(_, claim)| is_meant(claim)).collect()
     }
 }
 
+impl Terms {
+    fn rule(&self, counts: &[Count], lost: &[Count], hints: &Tally) -> Rule {
+        Rule::of(self.sharing.affinity, &self.grades, counts, lost, hints)
+    }
+
+    /// Nothing if it counts for nothing.
+    fn standing(&self, claim: &Claim, claimed: &Claimed) -> Option<Standing> {
+        let weight = self.weight(claim, claimed);
+        if self.barred(claim, claimed).is_some() || weight == 0 {
+            return None;
+        }
+        // A node that answers alone needs no hints.
+        let may_be_hinted = claim.cluster == self.own && self.only_node.is_none();
+        let is_hinted = may_be_hinted && claimed.state == State::Active;
+        Some(Standing {
+            tier: self.tier(claim, claimed),
+            state: claimed.state,
+            weight,
+            is_lost: claimed.lost.is_some(),
+            hint: is_hinted.then_some(claimed.hint),
+        })
+    }
+
+    fn tier(&self, claim: &Claim, claimed: &Claimed) -> usize {
+        let is_own = claim.cluster == self.own;
+        rule::tier(
+            self.sharing.affinity,
+            &self.grades,
+            &claimed.cluster,
+            is_own,
+        )
+    }
+
+    /// Against the others of its tier.
+    fn weight(&self, claim: &Claim, claimed: &Claimed) -> u16 {
+        if claim.rank == Rank::Kept {
+            return claimed.weight;
+        }
+        let is_own = claim.cluster == self.own;
+        self.grades.weigh(claimed.weight, &claimed.cluster, is_own)
+    }
+
+    fn barred(&self, claim: &Claim, claimed: &Claimed) -> Option<Reason> {
+        if claim.cluster != self.own && !self.sharing.global {
+            return Some(Reason::NotGlobal);
+        }
+        // Nodes of several clusters may have one name.
+        let elsewhere = self
+            .only_node
+            .as_ref()
+            .is_some_and(|node| claim.cluster != self.own || claimed.node.as_ref() != Some(node));
+        elsewhere.then_some(Reason::OtherNode)
+    }
+}
+
 impl Member {
-    fn believed(&self) -> Option<(&Claim, &Claimed)> {
-        self.claims.first_key_value()
+    fn believed(&self) -> Option<&(Claim, Claimed)> {
+        self.claims.first()
+    }
+
+    fn insert(&mut self, claim: Claim, claimed: Claimed) {
+        match self.claims.binary_search_by(|(other, _)| other.cmp(&claim)) {
+            Ok(at) => self.claims[at].1 = claimed,
+            Err(at) => {
+                self.claims.reserve_exact(1);
+                self.claims.insert(at, (claim, claimed));
+            }
+        }
+    }
+
+    fn remove(&mut self, claim: &Claim) {
+        self.claims.retain(|(other, _)| other != claim);
     }
 }

@@ -17,6 +17,7 @@ mod grades;
 mod hints;
 mod oracle;
 mod outside;
+mod put_off;
 mod recovery;
 mod silent;
 mod sources;

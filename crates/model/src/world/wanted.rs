@@ -13,11 +13,12 @@ use crate::{
     ledger::Wanted,
     node::{Nodes, Seat},
     refusal::Refusal,
-    service::{Backend, BackendPath, Frontend, FrontendPath, Services, maglev},
+    service::{Backend, BackendPath, Frontend, FrontendPath, Pool, Services, maglev},
     tables::Tables,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::{
+    cell::RefCell,
     collections::BTreeSet,
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -29,7 +30,8 @@ pub(super) struct View<'a> {
     pub(super) ipcache: &'a Ipcache,
     pub(super) endpoints: &'a Endpoints,
     pub(super) services: &'a Services,
-    pub(super) knows_services: bool,
+    /// The pool that was asked of last: backends are mostly asked of pool by pool.
+    pub(super) pool: RefCell<Option<(Frontend, Option<&'a Pool>)>>,
 }
 
 /// By whose word an address is what it is.
@@ -194,15 +196,16 @@ impl Wanted for View<'_> {
     }
 
     fn backend(&self, pool: &Frontend, backend: &Backend) -> Option<BackendPath> {
-        self.services.backend(pool, backend)
+        let mut last = self.pool.borrow_mut();
+        let found = match *last {
+            Some((name, found)) if name == *pool => found,
+            _ => last.insert((*pool, self.services.pool(pool))).1,
+        };
+        found?.path(backend)
     }
 
     fn maglev(&self, pool: &Frontend) -> Option<maglev::Table> {
         self.services.maglev(pool)
-    }
-
-    fn knows_services(&self) -> bool {
-        self.knows_services
     }
 
     fn route(&self, prefix: &IpNet) -> bool {

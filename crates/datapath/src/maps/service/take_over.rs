@@ -148,6 +148,7 @@ impl Services {
             .values()
             .flat_map(|pool| pool.backends.values().map(|place| place.id))
             .collect();
+        self.count = kept.len();
         for id in backends.keys().filter(|id| !kept.contains(id)) {
             self.backends.remove(id)?;
         }
