@@ -40,6 +40,9 @@ const ERROR: u32 = 1004;
 /// What steps say that have found what they looked for, or not.
 const FOUND: u32 = 0;
 const NOT_FOUND: u32 = 1003;
+/// Whom an error is for that speaks of what was translated.
+const FOR_CLIENT: u32 = 1005;
+const FOR_BACKEND: u32 = 1006;
 
 /// `pkt_type` of a packet that the link brought here for another machine.
 const OTHERHOST: u32 = 3;
@@ -55,8 +58,12 @@ pub fn run(ctx: &TcContext, outer: Option<&Outer>) -> Result<Verdict, Drop> {
     match recognise::recognise(ctx.skb.skb, u32::from(ethertype)) {
         FOR_SERVICE => serve(ctx, ethertype, outer),
         FOR_NODE => Ok(answer::answer(ctx, ethertype)?.unwrap_or(Verdict::PASS)),
-        ERROR if outer.is_none() => complain(ctx, ethertype),
-        ERROR | NOT_OURS => Ok(Verdict::PASS),
+        ERROR => match error::find(ctx.skb.skb, u32::from(ethertype)) {
+            FOR_BACKEND if outer.is_none() => tell_backend(ctx, ethertype),
+            FOR_CLIENT => answer::tell_client(ctx, ethertype),
+            _ => Ok(Verdict::PASS),
+        },
+        NOT_OURS => Ok(Verdict::PASS),
         reason => Err(to_result(reason).err().unwrap_or(Drop::Malformed)),
     }
 }
@@ -143,10 +150,7 @@ fn send(ctx: &TcContext, ethertype: u16, mut arrival: Arrival) -> Result<Verdict
 
 /// Tells a backend of an error that speaks of one of its answers.
 #[inline(always)]
-fn complain(ctx: &TcContext, ethertype: u16) -> Result<Verdict, Drop> {
-    if error::find(ctx.skb.skb, u32::from(ethertype)) != FOUND {
-        return Ok(Verdict::PASS);
-    }
+fn tell_backend(ctx: &TcContext, ethertype: u16) -> Result<Verdict, Drop> {
     to_result(error::translate(ctx.skb.skb, u32::from(ethertype)))?;
     let Scratch { translation, .. } = scratch().ok_or(Drop::Malformed)?;
     let is_lent = translation.flags & translation::LENT != 0;

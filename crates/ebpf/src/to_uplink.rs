@@ -1,14 +1,17 @@
 //! A packet leaves by an uplink, whoever has sent it: the egress of the node's own devices, once a service leads from outside to a
 //! process of the node.
 //!
-//! Answers of the node's own to clients outside become the service's. Everything else passes as it is.
+//! Answers of the node's own to clients outside become the service's, and so do errors about what these have sent. Everything
+//! else passes as it is.
 
 use crate::{
     Verdict,
     from_uplink::Vxlan,
     maps::setting,
     outside,
-    packet::{self, ETHERNET, ETHERTYPE_V4, ETHERTYPE_V6, FRAGMENT_HEADER, TCP, UDP, V4, V6},
+    packet::{
+        self, ETHERNET, ETHERTYPE_V4, ETHERTYPE_V6, FRAGMENT_HEADER, ICMP, ICMPV6, TCP, UDP, V4, V6,
+    },
 };
 use aya_ebpf::programs::TcContext;
 use tombolo_abi::{Addr, Drop};
@@ -48,7 +51,7 @@ fn may_answer(ctx: &TcContext, ethertype: u16) -> bool {
 #[inline(always)]
 fn may_be_of_flow<const TRANSPORT: usize>(ctx: &TcContext, protocol: u8) -> bool {
     match protocol {
-        TCP => true,
+        TCP | ICMP | ICMPV6 => true,
         UDP => !packet::at::<Vxlan>(ctx, TRANSPORT).is_some_and(|header| header.is_ours()),
         _ => false,
     }

@@ -1,8 +1,9 @@
-//! Answers on their way back to the client.
+//! Answers on their way back to the client, and errors about what it has sent.
 
 use super::{
-    FOUND, NOT_FOUND,
+    ERROR, FOR_CLIENT, FOUND, NOT_FOUND,
     connect::touch,
+    error,
     leave::leave,
     recognise::{ends_of, look},
     rewrite::{BACK_AGAIN, FORTH, rewrite},
@@ -54,6 +55,12 @@ pub fn answer_judged(ctx: &TcContext, ethertype: u16) -> Result<Option<Verdict>,
         return Ok(None);
     };
     let packet = &scratch.packet;
+    if packet.is_icmp_error() {
+        return match error::find(ctx.skb.skb, u32::from(ethertype)) {
+            FOR_CLIENT => tell_client(ctx, ethertype).map(Some),
+            _ => Ok(None),
+        };
+    }
     let is_of_flow = packet.protocol == TCP || packet.protocol == UDP;
     if !is_of_flow || scratch.flow.state & flow_state::TRANSLATED == 0 {
         return Ok(None);
@@ -67,6 +74,18 @@ pub fn answer_judged(ctx: &TcContext, ethertype: u16) -> Result<Option<Verdict>,
     scratch.tcp_flags = u32::from(packet.tcp_flags);
     scratch.headers = u32::from(packet.headers);
     answer(ctx, ethertype)
+}
+
+/// Sends the error about a client's packet that was found just now to the client.
+#[inline(always)]
+pub fn tell_client(ctx: &TcContext, ethertype: u16) -> Result<Verdict, Drop> {
+    to_result(error::translate(ctx.skb.skb, u32::from(ethertype)))?;
+    to_result(error::say_as_service(ctx.skb.skb, u32::from(ethertype)))?;
+    let Scratch {
+        packet, headers, ..
+    } = scratch().ok_or(Drop::Malformed)?;
+    *headers = u32::from(packet.headers);
+    send(ctx, ethertype)
 }
 
 /// Translates an answer of the node's own, which its stack is sending to the client by an uplink.
@@ -83,6 +102,13 @@ pub fn answer_of_node(ctx: &TcContext, ethertype: u16) -> Result<(), Drop> {
     match found {
         FOUND => to_result(rewrite(ctx.skb.skb, u32::from(ethertype), FORTH)),
         NOT_FOUND => Ok(()),
+        ERROR => match error::find(ctx.skb.skb, u32::from(ethertype)) {
+            FOR_CLIENT => {
+                to_result(error::translate(ctx.skb.skb, u32::from(ethertype)))?;
+                to_result(error::say_as_service(ctx.skb.skb, u32::from(ethertype)))
+            }
+            _ => Ok(()),
+        },
         reason => to_result(reason),
     }
 }
@@ -103,6 +129,9 @@ fn find_by_force(skb: *mut __sk_buff, ethertype: u32) -> u32 {
         || packet.fragment == LATER
     {
         return NOT_FOUND;
+    }
+    if packet.is_icmp_error() {
+        return ERROR;
     }
     scratch.ends = ends_of_packet(packet);
     scratch.tcp_flags = 0;

@@ -1,9 +1,10 @@
-//! ICMP errors about answers on their way to the client: to the backend they speak of what it has sent itself.
+//! ICMP errors about what was translated: to whom they are for they speak of what it has sent itself.
 //!
-//! Without them a backend would never hear that its answers are too big for a link behind the node.
+//! Without them a backend would never hear that its answers are too big for a link behind the node, nor a client that its
+//! packets are for a link before the backend, or that nobody listens there.
 
 use super::{
-    FOUND, NOT_FOUND,
+    FOR_BACKEND, FOR_CLIENT, NOT_FOUND,
     rewrite::{OF_V6, PSEUDO_HEADER, done},
 };
 use crate::{
@@ -28,9 +29,10 @@ const V6_SIZE: usize = 40;
 const ICMP_SIZE: usize = 8;
 const QUOTED_V4: usize = ETHERNET + V4_SIZE + ICMP_SIZE;
 const QUOTED_V6: usize = ETHERNET + V6_SIZE + ICMP_SIZE;
+const CHECKSUM_V6: usize = ETHERNET + V6_SIZE + 2;
 
-/// Finds the translation that what the error quotes has left by, if it was an answer of a service here. The error was read just
-/// now; what is found is in the scratch room then.
+/// Finds the translation that what the error quotes has left by, and for whom the error is then: what is found is in the
+/// scratch room, and beside it what was sent as the error quotes it, and as its sender knows it. The error was read just now.
 #[inline(never)]
 pub fn find(skb: *mut __sk_buff, ethertype: u32) -> u32 {
     let ctx = TcContext::new(skb);
@@ -58,14 +60,16 @@ pub fn find(skb: *mut __sk_buff, ethertype: u32) -> u32 {
     };
     // SAFETY: a map element found in this run.
     let found = unsafe { &*found };
-    if found.flags & translation::BACK != 0
-        || flow::is_past(found.last, found.lifetime, flow::now())
-    {
+    if flow::is_past(found.last, found.lifetime, flow::now()) {
         return NOT_FOUND;
     }
     scratch.translation = *found;
     turn(&scratch.translation.ends, &mut scratch.turned);
-    FOUND
+    if found.flags & translation::BACK != 0 {
+        FOR_CLIENT
+    } else {
+        FOR_BACKEND
+    }
 }
 
 /// In place, for want of room on the stack.
@@ -112,7 +116,7 @@ fn read_ports(ctx: &TcContext, at: usize, protocol: u8, ends: &mut Ends) -> Opti
     (protocol == TCP || protocol == UDP).then_some(())
 }
 
-/// Makes the error one about what the backend has sent. A step of its own, for the stack's sake.
+/// Makes the error one about what was sent. A step of its own, for the stack's sake.
 #[inline(never)]
 pub fn translate(skb: *mut __sk_buff, ethertype: u32) -> u32 {
     let Some(scratch) = scratch() else {
@@ -126,6 +130,64 @@ pub fn translate(skb: *mut __sk_buff, ethertype: u32) -> u32 {
     match rewritten {
         Some(()) => 0,
         None => Drop::Malformed as u32,
+    }
+}
+
+/// Has the service say it: a client knows nobody behind that, and there may be no way from there to it.
+#[inline(never)]
+pub fn say_as_service(skb: *mut __sk_buff, ethertype: u32) -> u32 {
+    let Some(scratch) = scratch() else {
+        return Drop::Malformed as u32;
+    };
+    let (old, new) = (&scratch.packet.source, &scratch.turned.destination);
+    let rewritten = if ethertype == u32::from(ETHERTYPE_V4) {
+        rename_v4(skb, old, new)
+    } else {
+        rename_v6(skb, old, new)
+    };
+    match rewritten {
+        Some(()) => 0,
+        None => Drop::Malformed as u32,
+    }
+}
+
+#[inline(always)]
+fn rename_v4(skb: *mut __sk_buff, old: &Addr, new: &Addr) -> Option<()> {
+    let (mut old, mut new) = (old.v4(), new.v4());
+    // SAFETY: helpers on this program's own context, with pointers to what lives until they return, of the sizes that are said.
+    unsafe {
+        let sum = bpf_csum_diff(&raw mut old, 4, &raw mut new, 4, 0) as u64;
+        done(bpf_l3_csum_replace(skb, ETHERNET as u32 + 10, 0, sum, 0))?;
+        done(store(skb, ETHERNET + 12, (&raw const new).cast(), 4))
+    }
+}
+
+#[inline(always)]
+fn rename_v6(skb: *mut __sk_buff, old: &Addr, new: &Addr) -> Option<()> {
+    let new = (&raw const *new).cast::<u32>().cast_mut();
+    // SAFETY: as above; the helpers only read the addresses, of sixteen bytes each.
+    unsafe {
+        let old = (&raw const *old).cast::<u32>().cast_mut();
+        let sum = bpf_csum_diff(old, 16, new, 16, 0) as u64;
+        done(sum_v6(skb, sum))?;
+        done(store(skb, ETHERNET + 8, new.cast(), 16))
+    }
+}
+
+/// Takes a change of the addresses into the checksum of the message.
+///
+/// # Safety
+///
+/// As of the helper: the context is this program's own.
+#[inline(always)]
+unsafe fn sum_v6(skb: *mut __sk_buff, change: u64) -> i64 {
+    let at = CHECKSUM_V6 as u32;
+    // SAFETY: as the caller says.
+    unsafe {
+        match bpf_l4_csum_replace(skb, at, 0, change, PSEUDO_HEADER | OF_V6) {
+            0 => 0,
+            _ => bpf_l4_csum_replace(skb, at, 0, change, PSEUDO_HEADER),
+        }
     }
 }
 
@@ -148,7 +210,6 @@ fn rewrite_v4(skb: *mut __sk_buff, from: &Ends, to: &Ends) -> Option<()> {
 
 #[inline(always)]
 fn rewrite_v6(skb: *mut __sk_buff, from: &Ends, to: &Ends) -> Option<()> {
-    const CHECKSUM: usize = ETHERNET + V6_SIZE + 2;
     // The addresses are the first 32 bytes of `Ends`, the source before the destination.
     let (old, new) = (
         (&raw const *from).cast::<u32>().cast_mut(),
@@ -157,16 +218,13 @@ fn rewrite_v6(skb: *mut __sk_buff, from: &Ends, to: &Ends) -> Option<()> {
     // SAFETY: as above; the helpers only read them.
     unsafe {
         let target = bpf_csum_diff(old, 16, new, 16, 0) as u64;
-        let at = CHECKSUM as u32;
-        if bpf_l4_csum_replace(skb, at, 0, target, PSEUDO_HEADER | OF_V6) != 0 {
-            done(bpf_l4_csum_replace(skb, at, 0, target, PSEUDO_HEADER))?;
-        }
+        done(sum_v6(skb, target))?;
         done(store(skb, ETHERNET + 24, new.cast(), 16))?;
         let both = bpf_csum_diff(old, 32, new, 32, 0) as u64;
-        done(bpf_l4_csum_replace(skb, at, 0, both, 0))?;
+        done(bpf_l4_csum_replace(skb, CHECKSUM_V6 as u32, 0, both, 0))?;
         done(store(skb, QUOTED_V6 + 8, new.cast(), 32))?;
     }
-    rewrite_ports(skb, CHECKSUM, QUOTED_V6 + V6_SIZE, from, to)
+    rewrite_ports(skb, CHECKSUM_V6, QUOTED_V6 + V6_SIZE, from, to)
 }
 
 #[inline(always)]

@@ -1,4 +1,4 @@
-//! ICMP errors about answers that have left for a client: backends are told, in words that they know.
+//! ICMP errors about what was translated: backends and clients are told, in words that they know.
 
 use super::{
     super::shapes::{Complaint, complaint, complaint_to, destination_of, source_of},
@@ -134,5 +134,86 @@ fn nobody_is_told_whom_policy_keeps_from_the_client() {
         let error = complaint(ip(ROUTER_BEYOND), Complaint::TooBig, &sent, 60);
         let (_, reason) = node.try_from_world(&error);
         assert_eq!(reason, Some(Drop::IcmpWithoutFlow));
+    });
+}
+
+/// The error that comes out is one of the service, about what the client has sent.
+fn check_told(outcome: &Outcome, error: &[u8], asked: End, client: End) {
+    let told = &outcome.packet;
+    assert_eq!((source_of(told), destination_of(told)), (asked.0, client.0));
+    assert_eq!(quoted_ends(told), (client, asked));
+    let at = if source_of(told).is_ipv4() { 34 } else { 54 };
+    assert_eq!(told[at..at + 2], error[at..at + 2], "the kind");
+    assert_eq!(told[at + 4..at + 8], error[at + 4..at + 8], "the size");
+    assert_eq!(told.len(), error.len());
+}
+
+#[test]
+fn clients_are_told_what_became_of_their_packets() {
+    for mode in [RoutingMode::Tunnel, RoutingMode::Native] {
+        on_node(mode, |node| {
+            node.route_to_world();
+            for (number, [own, world, pod, far, _]) in table() {
+                for backend in [own, pod, far] {
+                    if backend == far && mode == RoutingMode::Tunnel {
+                        // Comes by the kernel's VXLAN device, which the test-run knows nothing of.
+                        continue;
+                    }
+                    let web = node.open_to(own, number, &[backend]);
+                    let (client, asked) = ((ip(world), CLIENT_PORT), (ip(own), NODE_PORT));
+                    let outcome = node.arrive(&packet(number, client, asked, SYN, b""));
+                    let (seen, answers) = ends(&inner(&outcome));
+                    assert_eq!(answers, (ip(backend), PORT));
+                    let sent = packet(number, seen, answers, ACK, &[7; 64]);
+                    for kind in KINDS {
+                        let from = |ip| complaint(ip, kind, &sent, 60);
+                        if backend == own {
+                            let error = from(ip(own));
+                            let outcome = node.pass(At::Leaving, &error);
+                            assert_eq!(outcome.verdict, NEXT);
+                            check_told(&outcome, &error, asked, client);
+                            assert_eq!(hops(&outcome.packet), hops(&error), "it begins here");
+                            continue;
+                        }
+                        let (error, outcome) = if backend == pod {
+                            let error = from(ip(pod));
+                            let outcome = node.pass(At::PodA, &error);
+                            (error, outcome)
+                        } else {
+                            let error = from(router(ip(far)));
+                            let outcome = node.arrive(&error);
+                            (error, outcome)
+                        };
+                        assert_eq!(outcome.verdict, REDIRECT, "{backend} {kind:?}");
+                        check_told(&outcome, &error, asked, client);
+                        assert_eq!(hops(&outcome.packet), hops(&error) - 1);
+                    }
+                    node.apply(Change::BackendGone(web, self::backend(backend)));
+                    node.forget_translations();
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn clients_are_not_told_by_whom_it_does_not_concern() {
+    on_node(RoutingMode::Native, |node| {
+        node.route_to_world();
+        for (number, [own, world, pod, _, _]) in table() {
+            node.open_to(own, number, &[pod]);
+            let (client, asked) = ((ip(world), CLIENT_PORT), (ip(own), NODE_PORT));
+            node.arrive(&packet(number, client, asked, SYN, b""));
+            let answers = (ip(pod), PORT);
+            let sent = packet(number, client, answers, ACK, &[7; 64]);
+            let error = complaint(ip(pod), Complaint::Unreachable, &sent, 60);
+            // Another pod in the first one's name, and the first one of what it has not received.
+            let (_, reason) = node.try_send(At::PodB, &error);
+            assert!(reason.is_some(), "{number} {pod}");
+            let other = packet(number, (client.0, 7), answers, ACK, &[7; 64]);
+            let error = complaint(ip(pod), Complaint::Unreachable, &other, 60);
+            let (_, reason) = node.try_send(At::PodA, &error);
+            assert_eq!(reason, Some(Drop::IcmpWithoutFlow), "{number} {pod}");
+        }
     });
 }
