@@ -72,6 +72,9 @@ fn related(
             return Err(Drop::IcmpWithoutFlow);
         }
         identity = source.identity;
+    } else if arrival.seen_at == SeenAt::Host as u32 && scratch.packet.source == other_addr {
+        // The node itself has received what it complains of.
+        identity = other.identity;
     }
     if (arrival.tunnel != 0 || arrival.seen_at == SeenAt::Uplink as u32)
         && !matches!(target.place, place::LOCAL | place::HOST)

@@ -276,6 +276,7 @@ fn a_global_service_is_answered_from_everywhere_and_follows_its_affinity() {
         ("cluster2", "c2-n1"),
         ("cluster2", "c2-n2"),
     ]);
+    open.refuses_where_nobody_listens();
     for cluster in [&caller.cluster, &second] {
         for pod in cluster.pods() {
             open.is_answered_to_pod(cluster, &pod);
@@ -313,6 +314,7 @@ fn a_global_service_is_answered_from_everywhere_and_follows_its_affinity() {
 
     open.is_answered_by(&[("cluster2", "c2-n1"), ("cluster2", "c2-n2")]);
     open.is_answered_to_curl("cluster2");
+    open.refuses_where_nobody_listens();
     open.set_policy("Local");
     open.is_not_answered();
 }
@@ -325,5 +327,7 @@ fn a_process_of_the_node_that_is_asked_sees_its_client() {
     let hosted = Hosted::new(&lab, &cluster, "c1-n1");
     hosted.answers_and_sees_who_asks("c1-n1");
     hosted.answers_and_sees_who_asks("c1-n2");
+    hosted.refuses_where_nobody_listens("c1-n1");
+    hosted.refuses_where_nobody_listens("c1-n2");
     hosted.answers_by_its_own_node_alone("c1-n2");
 }

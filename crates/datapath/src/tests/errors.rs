@@ -87,6 +87,25 @@ fn errors_about_the_world_come_from_the_nodes_stack() {
 }
 
 #[test]
+fn the_node_complains_in_its_own_name_of_what_it_received() {
+    on_node(RoutingMode::Tunnel, |node| {
+        for (own, far) in [(ROUTER, FAR), (ROUTER_V6, FAR_V6)] {
+            let [_, asked, _] = flows(own, far);
+            let outcome = node.pass(At::Host, &asked);
+            let (name, _) = unwrap_vxlan(&outcome.packet).expect("a tunnel packet");
+            let received = udp((ip(far), 53), (ip(own), 4000), b"answer");
+            for (from, expected) in [(ip(own), name), (router(own), 2)] {
+                let error = complaint(from, Complaint::Unreachable, &received, 48);
+                let outcome = node.pass(At::Host, &error);
+                let (vni, inner) = unwrap_vxlan(&outcome.packet).expect("a tunnel packet");
+                assert_eq!((vni, inner.len()), (expected, error.len()), "{from}");
+            }
+            assert_ne!(name, 2);
+        }
+    });
+}
+
+#[test]
 fn pods_complain_of_what_they_received() {
     on_node(RoutingMode::Tunnel, |node| {
         for (near, far) in PAIRS {

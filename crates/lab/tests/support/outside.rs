@@ -11,6 +11,8 @@ use std::{collections::BTreeSet, time::Duration};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Enough for each of four backends to be drawn.
 const CALLS: usize = 60;
+/// Enough for more than one backend to have said it.
+const REFUSALS: usize = 4;
 const CLIENTS: [&str; 2] = ["198.51.100.2", "2001:db8::2"];
 
 /// A service that is open to the world, on a node that has a backend of its own.
@@ -37,6 +39,7 @@ fn manifest() -> Value {
             "ports": [
                 {"name": "http", "port": 80, "targetPort": 8080},
                 {"name": "datagram", "port": 7007, "protocol": "UDP"},
+                {"name": "nobody", "port": 7009, "protocol": "UDP"},
             ],
         },
     })
@@ -54,19 +57,53 @@ fn addresses(cluster: &Cluster, node: &str) -> Vec<String> {
 
 /// A service's two ports, HTTP first, at all of a node's addresses.
 fn node_ports(cluster: &Cluster, service: &str, addresses: &[String]) -> Vec<String> {
+    let [http, datagram, _] = ports_of(cluster, service);
+    let hosts = addresses.iter().map(|address| host(address));
+    let urls = hosts.map(|host| {
+        [
+            format!("http://{host}:{http}/"),
+            format!("udp://{host}:{datagram}"),
+        ]
+    });
+    urls.flatten().collect()
+}
+
+/// The port behind which nobody listens, at all of a node's addresses.
+fn idle_ports(cluster: &Cluster, service: &str, addresses: &[String]) -> Vec<String> {
+    let [_, _, nobody] = ports_of(cluster, service);
+    let urls = addresses
+        .iter()
+        .map(|address| format!("udp://{}:{nobody}", host(address)));
+    urls.collect()
+}
+
+fn ports_of(cluster: &Cluster, service: &str) -> [u64; 3] {
     let service = cluster.json(&format!("get service {service}"));
-    let port = |index: usize| &service["spec"]["ports"][index]["nodePort"];
-    let mut urls = Vec::new();
-    for address in addresses {
-        let host = if address.contains(':') {
-            format!("[{address}]")
-        } else {
-            address.clone()
-        };
-        urls.push(format!("http://{host}:{}/", port(0)));
-        urls.push(format!("udp://{host}:{}", port(1)));
+    [0, 1, 2].map(|index: usize| {
+        let port = &service["spec"]["ports"][index]["nodePort"];
+        port.as_u64().expect("a port")
+    })
+}
+
+fn host(address: &str) -> String {
+    if address.contains(':') {
+        format!("[{address}]")
+    } else {
+        address.to_owned()
     }
-    urls
+}
+
+/// Who sends datagrams there is told that nobody listens. Kernels say so but so often.
+fn is_refused(lab: &Lab, urls: &[String]) {
+    for url in urls {
+        let mut refused = 0;
+        wait_until(&format!("{url} refused"), PATIENCE, || {
+            let output = lab.try_tombolo("world", &format!("lab ask --timeout 1 {url}"));
+            assert!(!output.status.success(), "{url}: {output:?}");
+            refused += usize::from(String::from_utf8_lossy(&output.stderr).contains("refused"));
+            refused == REFUSALS
+        });
+    }
 }
 
 /// From the world, each time anew.
@@ -101,6 +138,7 @@ impl<'a> Hosted<'a> {
                 "ports": [
                     {"name": "http", "port": 80, "targetPort": 18080},
                     {"name": "datagram", "port": 7007, "targetPort": 17007, "protocol": "UDP"},
+                    {"name": "nobody", "port": 7009, "targetPort": 17009, "protocol": "UDP"},
                 ],
             },
         }));
@@ -140,6 +178,11 @@ impl<'a> Hosted<'a> {
                 true
             });
         }
+    }
+
+    pub fn refuses_where_nobody_listens(&self, asked: &str) {
+        let nodes = addresses(self.cluster, asked);
+        is_refused(self.lab, &idle_ports(self.cluster, "hosted", &nodes));
     }
 
     /// With backends of the asked node alone.
@@ -210,6 +253,12 @@ impl<'a> Open<'a> {
                 answers.iter().map(by).collect::<BTreeSet<_>>() == expected
             });
         }
+    }
+
+    /// Whichever cluster the backend is in that nobody listens on.
+    pub fn refuses_where_nobody_listens(&self) {
+        let nodes = addresses(self.cluster, &self.node);
+        is_refused(self.lab, &idle_ports(self.cluster, "open", &nodes));
     }
 
     pub fn is_not_answered(&self) {

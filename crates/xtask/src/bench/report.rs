@@ -59,6 +59,8 @@ impl fmt::Display for Goal {
 pub struct Report {
     /// Sides that every other side is compared with.
     references: &'static [&'static str],
+    /// One that shows what would be without anything.
+    beside: Option<&'static str>,
     series: Vec<Series>,
 }
 
@@ -86,7 +88,15 @@ impl Report {
     pub fn new(references: &'static [&'static str]) -> Self {
         Self {
             references,
+            beside: None,
             series: Vec::new(),
+        }
+    }
+
+    pub fn beside(self, side: &'static str) -> Self {
+        Self {
+            beside: Some(side),
+            ..self
         }
     }
 
@@ -139,7 +149,7 @@ impl Report {
     /// Whether a side meets the goal of what it did; goals are not for those that it is compared with.
     fn verdict(&self, series: &Series) -> Option<(Goal, bool)> {
         let goal = series.measure.goal?;
-        if self.references.contains(&series.side) {
+        if self.references.contains(&series.side) || self.beside == Some(series.side) {
             return None;
         }
         let median = Spread::of(series.runs.clone()).median;

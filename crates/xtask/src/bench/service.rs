@@ -90,7 +90,7 @@ pub fn run(options: &Options) -> Result<()> {
     lab::build()?;
     let table = ["--package", "tombolo-datapath", "--example", "services"];
     execute(cargo(&["build", "--locked", "--release"]).args(table))?;
-    let mut report = Report::new(&["nftables", "iptables"]);
+    let mut report = Report::new(&["nftables", "iptables"]).beside(DIRECT);
     compare(options, &mut report)?;
     if !options.no_load {
         for round in 0..options.rounds {
