@@ -132,7 +132,7 @@ async fn reconcile(operator: &Operator, seen: &Seen) -> Result<()> {
     let mut reach = Reach::default();
     if options.mesh_api {
         reach = match options.mesh_host_network {
-            true => Reach::on_nodes(seen.nodes.values()),
+            true => Reach::on_nodes(seen.service.values().next(), seen.nodes.values()),
             false => Reach::by_service(seen.service.values().next(), seen.nodes.values()),
         };
         if !options.mesh_endpoints.is_empty() {

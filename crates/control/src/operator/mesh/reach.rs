@@ -82,13 +82,25 @@ pub struct Reach {
 
 impl Reach {
     /// On the addresses of whichever node it runs on. All of them are told, so that peers need not be told anew when it
-    /// moves.
-    pub fn on_nodes<'a>(nodes: impl Iterator<Item = &'a Node>) -> Reach {
-        let hosts = at_nodes(nodes, PORT);
-        Reach {
+    /// moves. Where they are too many the Service leads to it, as far as it does.
+    pub fn on_nodes<'a>(service: Option<&Service>, nodes: impl Iterator<Item = &'a Node>) -> Reach {
+        let nodes: Vec<&Node> = nodes.collect();
+        let hosts = at_nodes(nodes.iter().copied(), PORT);
+        let mut reach = Reach {
             peers: hosts.clone(),
             agents: hosts,
+        };
+        if nodes.len() > NODES_MAX {
+            let led = Reach::by_service(service, nodes.into_iter());
+            let is_open = service.is_some_and(|service| service.spec.r#type != "ClusterIP");
+            if is_open && !led.peers.is_empty() {
+                reach.peers = led.peers;
+            }
+            if !led.agents.is_empty() {
+                reach.agents = led.agents;
+            }
         }
+        reach
     }
 
     pub fn by_service<'a>(

@@ -68,7 +68,37 @@ fn the_mesh_api_is_reached_where_its_service_or_its_node_says() {
     );
     let nodes: Vec<Node> = nodes.map(read).into();
     let here = ["https://192.0.2.1:2379", "https://192.0.2.2:2379"];
-    check(Reach::on_nodes(nodes.iter()), &here, &here);
+    check(Reach::on_nodes(None, nodes.iter()), &here, &here);
+}
+
+#[test]
+fn where_nodes_are_many_the_service_leads_to_the_one_that_has_the_mesh_api() {
+    let nodes: Vec<Node> = (1..=9)
+        .map(|last| read(node(&format!("192.0.2.{last}"))))
+        .collect();
+    let on_nodes = |kind: &str, count: usize| {
+        let service = read(service(kind, json!({})));
+        Reach::on_nodes(Some(&service), nodes[..count].iter())
+    };
+    let at = |port: u16, count: u8| -> Vec<String> {
+        (1..=count)
+            .map(|last| format!("https://192.0.2.{last}:{port}"))
+            .collect()
+    };
+    let led = ["https://10.96.0.9:2379", "https://[fd00::9]:2379"];
+    let few = on_nodes("NodePort", 8);
+    assert_eq!((few.peers, few.agents), (at(2379, 8), at(2379, 8)));
+    let many = on_nodes("NodePort", 9);
+    assert_eq!(many.peers, at(32379, 8));
+    assert_eq!(many.agents, led);
+    // Nobody outside is led by these.
+    for kind in ["ClusterIP", "LoadBalancer"] {
+        let many = on_nodes(kind, 9);
+        assert_eq!(many.peers, at(2379, 8), "{kind}");
+        assert_eq!(many.agents, led, "{kind}");
+    }
+    let alone = Reach::on_nodes(None, nodes.iter());
+    assert_eq!((alone.peers, alone.agents), (at(2379, 8), at(2379, 8)));
 }
 
 #[test]
