@@ -53,7 +53,7 @@ pub enum Error {
         source: io::Error,
     },
     #[error(
-        "there is no room for more than {max} backends: give the agent a larger --backend-table-size"
+        "there is no room for more than {max} backends: give the agent a larger --backend-table-size (in the chart: bpf.lbMapMax)"
     )]
     BackendsFull { max: usize },
     #[error("the programs lack {name}: the build is broken")]
