@@ -209,11 +209,14 @@ impl Reader {
             return Ok(());
         };
         let (random, outbox) = (&mut self.random, &mut self.outbox);
+        let was_unheard = session.is_unheard();
         let learnt = session.handle(ticket, answer, now, random, outbox)?;
         if session.is_ready() {
             self.backoff.reset();
             self.trouble = None;
-            self.fresh = Some(now);
+            if !was_unheard || self.fresh.is_none() {
+                self.fresh = Some(now);
+            }
         }
         match learnt {
             session::Learnt::Nothing => {}
@@ -305,7 +308,7 @@ impl Reader {
 
     fn close(&mut self) {
         if let Life::Session(session) = &self.life {
-            if session.is_ready() {
+            if session.is_ready() && !session.is_unheard() {
                 self.fresh = Some(session.last_heard());
             }
             self.counts.extend(session.counts());

@@ -58,7 +58,8 @@ impl Reader {
             Life::Session(_) if ready => Phase::Ready,
             Life::Session(_) => Phase::Reading,
         };
-        let fresh = self.fresh.filter(|_| !ready);
+        let is_unheard = session.is_some_and(Session::is_unheard);
+        let fresh = self.fresh.filter(|_| !ready || is_unheard);
         let lacks = session.and_then(Session::lacks);
         let lacks = lacks.map(|trouble| (trouble.to_string(), trouble.hint()));
         let (trouble, hint) = lacks.or_else(|| self.trouble.clone()).unzip();

@@ -161,12 +161,18 @@ async fn of_a_copy_it_is_told_by_whoever_copies() {
     world.take(reading.all(SECOND).await);
     assert_eq!(world.stale, [true]);
     assert_eq!(reading.status().reader.phase, Phase::Ready);
+    // Since when is not known, but since the start it is.
+    world.take(reading.all(SECOND * 20).await);
+    let behind = |reading: &Reading| reading.status().reader.stale_for;
+    assert!(behind(&reading).is_some_and(|it| it >= SECOND * 20 && it < SECOND * 22));
     delete(&memory, &unheard).await;
-    world.take(reading.all(SECOND).await);
+    world.take(reading.all(SECOND * 60).await);
     assert_eq!(world.stale, [true, false]);
+    assert_eq!(behind(&reading), None);
     put(&memory, &unheard, "unheard").await;
-    world.take(reading.all(SECOND).await);
+    world.take(reading.all(SECOND * 10).await);
     assert_eq!(world.stale, [true, false, true]);
+    assert!(behind(&reading).is_some_and(|it| it >= SECOND * 9 && it <= SECOND * 10));
 }
 
 #[tokio::test(start_paused = true)]

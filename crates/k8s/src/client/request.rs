@@ -203,11 +203,8 @@ impl Client {
         name: &ObjectName,
         object: &impl Serialize,
     ) -> Result<Item, Error> {
-        let subject = subject(Verb::Patch, api, name.clone());
-        let params = PatchParams::apply(MANAGER).force();
-        let request = of(api, name).patch(&name.name, &params, &Patch::Apply(object));
-        let text = self.ask(&subject, request).await?;
-        item(subject, text)
+        self.apply_by(api, name, PatchParams::apply(MANAGER).force(), object)
+            .await
     }
 
     /// Makes what is not there. Where it is, and another manager has said otherwise, that stays and there is a conflict. In
@@ -219,8 +216,18 @@ impl Client {
         manager: &str,
         object: &impl Serialize,
     ) -> Result<Item, Error> {
+        self.apply_by(api, name, PatchParams::apply(manager), object)
+            .await
+    }
+
+    async fn apply_by(
+        &self,
+        api: Api,
+        name: &ObjectName,
+        params: PatchParams,
+        object: &impl Serialize,
+    ) -> Result<Item, Error> {
         let subject = subject(Verb::Patch, api, name.clone());
-        let params = PatchParams::apply(manager);
         let request = of(api, name).patch(&name.name, &params, &Patch::Apply(object));
         let text = self.ask(&subject, request).await?;
         item(subject, text)
