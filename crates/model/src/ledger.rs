@@ -1,7 +1,7 @@
 //! What the kernel holds, what it does not hold yet, and in which order it is told.
 //!
 //! Nothing is queued as a change: a key is noted, and the change is worked out when its turn comes, from what is
-//! wanted then. Within one round:
+//! wanted then. Those that were worked out together are good until a key is noted anew. Within one round:
 //!
 //! ```text
 //!  rules ─► nodes set ─► endpoints set ─► addresses set ─► services ─► addresses gone ─► routes ─► endpoints gone ─► nodes gone
