@@ -72,7 +72,10 @@ fn related(
             return Err(Drop::IcmpWithoutFlow);
         }
         identity = source.identity;
-    } else if arrival.seen_at == SeenAt::Host as u32 && scratch.packet.source == other_addr {
+    } else if arrival.seen_at == SeenAt::Host as u32
+        && other.place == place::HOST
+        && scratch.packet.source == other_addr
+    {
         // The node itself has received what it complains of.
         identity = other.identity;
     }

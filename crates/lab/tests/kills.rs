@@ -122,6 +122,21 @@ fn new_pods_answer(user: &User) {
             cluster.pods().len() == 2
         });
     }
+    // What a writer tells that was killed waits until the lock that it held has ended.
+    let [here, there] = CONTEXTS.map(|context| Cluster::of(&user.lab, context));
+    for (from, to) in [(&here, &there), (&there, &here)] {
+        for (asks, answers) in from.pods().iter().flat_map(|asks| {
+            let answers = to.pods().into_iter();
+            answers.map(move |answers| (asks.name.clone(), answers.address))
+        }) {
+            let words = format!(
+                "exec {asks} -c echo -- tombolo lab ask --timeout 1 http://{answers}:8080/"
+            );
+            wait_until(&format!("an answer of {answers}"), PATIENCE, || {
+                from.try_run(&words).status.success()
+            });
+        }
+    }
     user.pods_answer(CONTEXTS);
 }
 

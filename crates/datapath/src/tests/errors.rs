@@ -102,6 +102,15 @@ fn the_node_complains_in_its_own_name_of_what_it_received() {
             }
             assert_ne!(name, 2);
         }
+        // Not in a pod's.
+        for (near, far) in PAIRS {
+            let [_, received, _] = flows(far, near);
+            node.pass(At::Uplink, &by_tunnel(&received));
+            let forged = complaint(ip(near), Complaint::Unreachable, &received, 48);
+            let outcome = node.pass(At::Host, &forged);
+            let (vni, _) = unwrap_vxlan(&outcome.packet).expect("a tunnel packet");
+            assert_eq!(vni, 2, "{near}");
+        }
     });
 }
 
